@@ -1,0 +1,1 @@
+"""Behler-Parrinello neural-network potentials: from a data file to molecular dynamics."""

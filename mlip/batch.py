@@ -1,0 +1,127 @@
+"""Structures as a model sees them, and the labels and predictions that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mlip.neighbors import neighbor_pairs
+from mlip.structure import Structure
+
+CLOSEST = 0.2  # Å; no two nuclei of a chemical system come nearer, so a smaller distance is a mistake in the data
+
+
+class AtomsBatch(NamedTuple):
+    """Structures as a model sees them. N atoms of S structures, P directed pairs within the cutoff."""
+
+    numbers: Int[Tensor, "N"]  # atomic numbers
+    positions: Float[Tensor, "N 3"]  # Å, always float64: differences of large coordinates are formed before rounding
+    cell: Float[Tensor, "S 3 3"]  # Å, rows are lattice vectors, zeros where not periodic, float64
+    structure: Int[Tensor, "N"]  # structure of each atom, ascending
+    pairs: Int[Tensor, "2 P"]  # (center, neighbor), sorted by center, both directions
+    shifts: Float[Tensor, "P 3"]  # whole lattice vectors added to the neighbor, float64
+
+    def to(self, device: torch.device) -> AtomsBatch:
+        """The same batch on another device."""
+        return AtomsBatch(*(field.to(device) for field in self))
+
+
+class Properties(NamedTuple):
+    """Labels and predictions alike. A label that the data do not have is NaN; a quantity nobody asked for is None."""
+
+    energy: Float[Tensor, "S"]  # eV, always float64
+    forces: Float[Tensor, "N 3"] | None = None  # eV/Å
+    stress: Float[Tensor, "S 3 3"] | None = None  # eV/Å³, dE/dstrain / volume (ASE's sign); NaN without a volume
+    atomic_energies: Float[Tensor, "N"] | None = None  # eV, float64, predictions only
+
+    def to(self, device: torch.device) -> Properties:
+        """The same properties on another device."""
+        return Properties(*(None if field is None else field.to(device) for field in self))
+
+    def detach(self) -> Properties:
+        """The same values without their history."""
+        return Properties(*(None if field is None else field.detach() for field in self))
+
+
+def to_batch(structure: Structure, cutoff: float) -> tuple[AtomsBatch, Properties]:
+    """One structure as a batch of one, with all its pairs, and its labels.
+
+    Raises:
+        ValueError: two atoms lie on top of each other; the message names the structure and the atoms.
+    """
+    pairs, shifts, distances = neighbor_pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+    if len(distances) and distances.min() < CLOSEST:
+        center, neighbor = pairs[:, distances.argmin()]
+        raise ValueError(
+            f"{structure.origin}: atoms {center} and {neighbor} are {distances.min():.3g} Å apart; at least {CLOSEST} Å is "
+            "expected. Check the positions, their unit, the cell and pbc"
+        )
+    batch = AtomsBatch(
+        numbers=torch.from_numpy(structure.numbers.astype(np.int64)),
+        positions=torch.from_numpy(structure.positions.astype(np.float64)),
+        cell=torch.from_numpy(np.where(structure.pbc[:, None], structure.cell, 0.0))[None],
+        structure=torch.zeros(len(structure), dtype=torch.int64),
+        pairs=torch.from_numpy(pairs),
+        shifts=torch.from_numpy(shifts),
+    )
+    return batch, labels_of(structure)
+
+
+def labels_of(structure: Structure) -> Properties:
+    """The labels of one structure, NaN where there is none."""
+    energy = np.nan if structure.energy is None else structure.energy
+    forces = np.full((len(structure), 3), np.nan) if structure.forces is None else structure.forces
+    stress = np.full((3, 3), np.nan) if structure.stress is None else structure.stress
+    return Properties(
+        energy=torch.tensor([energy], dtype=torch.float64),
+        forces=torch.from_numpy(forces.astype(np.float64)),
+        stress=torch.from_numpy(stress.astype(np.float64))[None],
+    )
+
+
+def collate(batches: Sequence[AtomsBatch]) -> AtomsBatch:
+    """Several batches as one; atoms and structures keep their order."""
+    atoms = _starts([len(batch.numbers) for batch in batches])
+    structures = _starts([len(batch.cell) for batch in batches])
+    return AtomsBatch(
+        numbers=torch.cat([batch.numbers for batch in batches]),
+        positions=torch.cat([batch.positions for batch in batches]),
+        cell=torch.cat([batch.cell for batch in batches]),
+        structure=torch.cat([batch.structure + first for batch, first in zip(batches, structures, strict=True)]),
+        pairs=torch.cat([batch.pairs + first for batch, first in zip(batches, atoms, strict=True)], dim=1),
+        shifts=torch.cat([batch.shifts for batch in batches]),
+    )
+
+
+def collate_labels(labels: Sequence[Properties]) -> Properties:
+    """The labels that belong to `collate` of the same structures."""
+    forces = [label.forces for label in labels if label.forces is not None]
+    stress = [label.stress for label in labels if label.stress is not None]
+    return Properties(
+        energy=torch.cat([label.energy for label in labels]),
+        forces=torch.cat(forces) if forces else None,
+        stress=torch.cat(stress) if stress else None,
+    )
+
+
+def pair_vectors(batch: AtomsBatch) -> Float[Tensor, "P 3"]:
+    """From each center to its neighbor, through the periodic boundary (Å)."""
+    center, neighbor = batch.pairs
+    cell = batch.cell[batch.structure[center]]
+    offset = torch.einsum("pk,pkx->px", batch.shifts, cell)
+    return batch.positions[neighbor] + offset - batch.positions[center]
+
+
+def sum_per_structure(values: Float[Tensor, "N *rest"], batch: AtomsBatch) -> Float[Tensor, "S *rest"]:
+    """Sum of a per-atom quantity over the atoms of each structure."""
+    total = values.new_zeros(len(batch.cell), *values.shape[1:])
+    return total.index_add(0, batch.structure, values)
+
+
+def _starts(counts: Sequence[int]) -> list[int]:
+    return [0, *np.cumsum(counts[:-1]).tolist()]
