@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,11 +41,15 @@ class Properties(NamedTuple):
 
     def to(self, device: torch.device) -> Properties:
         """The same properties on another device."""
-        return Properties(*(None if field is None else field.to(device) for field in self))
+        return self._mapped(lambda field: field.to(device))
 
     def detach(self) -> Properties:
         """The same values without their history."""
-        return Properties(*(None if field is None else field.detach() for field in self))
+        return self._mapped(Tensor.detach)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Properties:
+        rest = (None if field is None else change(field) for field in self[1:])
+        return Properties(change(self.energy), *rest)
 
 
 def to_batch(structure: Structure, cutoff: float) -> tuple[AtomsBatch, Properties]:
@@ -58,8 +62,8 @@ def to_batch(structure: Structure, cutoff: float) -> tuple[AtomsBatch, Propertie
     if len(distances) and distances.min() < CLOSEST:
         center, neighbor = pairs[:, distances.argmin()]
         raise ValueError(
-            f"{structure.origin}: atoms {center} and {neighbor} are {distances.min():.3g} Å apart; at least {CLOSEST} Å is "
-            "expected. Check the positions, their unit, the cell and pbc"
+            f"{structure.origin}: atoms {center} and {neighbor} are {distances.min():.3g} Å apart; expected at least "
+            f"{CLOSEST} Å. Check the positions, their unit, the cell and pbc"
         )
     batch = AtomsBatch(
         numbers=torch.from_numpy(structure.numbers.astype(np.int64)),

@@ -47,7 +47,9 @@ class Structure:
                     "Mend or remove this structure"
                 )
         if self.energy is not None and not np.isfinite(self.energy):
-            raise ValueError(f"{self.origin}: energy is {self.energy}; it must be finite. Mend or remove this structure")
+            raise ValueError(
+                f"{self.origin}: energy is {self.energy}; it must be finite. Mend or remove this structure"
+            )
         wrong = (self.numbers < 1) | (self.numbers > CHEMICAL_ELEMENTS)
         if wrong.any():
             atom = int(np.argmax(wrong))

@@ -1,0 +1,189 @@
+"""From the config's plain values to objects, each part on its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlip.config import (
+    AngularSet,
+    AniSet,
+    BehlerSet,
+    Config,
+    CosineSchedule,
+    Data,
+    ExplicitSet,
+    Exponential,
+    LossTerm,
+    Plateau,
+    RadialSet,
+)
+from mlip.data.options import ReadOptions
+from mlip.data.read import read_structures
+from mlip.descriptors import parameters
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.functions import SymmetryFunction, function_from_dict
+from mlip.elements import atomic_number, symbol
+from mlip.model.networks import AtomicNetworks
+from mlip.model.potential import Potential
+from mlip.model.reference import fitted_references, given_references, isolated_references
+from mlip.model.scaling import fitted_scaling
+from mlip.structure import Structure
+from mlip.training import optimizers
+from mlip.training.loop import Plan, Stage
+from mlip.training.loss import Loss, Term
+
+
+def read_options(data: Data, index: str = ":") -> ReadOptions:
+    """The reader's options from the config."""
+    return ReadOptions(
+        format=data.format,
+        energy_unit=data.units.energy,
+        length_unit=data.units.length,
+        stress_unit=data.units.stress,
+        energy_key=data.energy_key,
+        forces_key=data.forces_key,
+        stress_key=data.stress_key,
+        virial_key=data.virial_key,
+        stress_positive=data.stress_positive,
+        virial_positive=data.virial_positive,
+        index=index,
+    )
+
+
+def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFunction]:
+    """The symmetry functions of all sets of the config, for these elements."""
+    functions: list[SymmetryFunction] = []
+    for chosen in config.model.descriptor:
+        options = chosen.model_dump(exclude={"set"})
+        if isinstance(chosen, RadialSet):
+            functions += parameters.radial_grid(elements, **options)
+        elif isinstance(chosen, AngularSet):
+            functions += parameters.angular_grid(elements, **options)
+        elif isinstance(chosen, BehlerSet):
+            functions += parameters.behler_angular(elements, kind=chosen.set, **options)
+        elif isinstance(chosen, AniSet):
+            functions += parameters.ani1x(elements)
+        elif isinstance(chosen, ExplicitSet):
+            functions += [_explicit(function.model_dump(exclude_none=True)) for function in chosen.functions]
+    return functions
+
+
+def _explicit(values: dict[str, Any]) -> SymmetryFunction:
+    numbers = {"neighbors": tuple(atomic_number(name) for name in values["neighbors"])}
+    if "center" in values:
+        numbers["center"] = atomic_number(values["center"])  # type: ignore[assignment]
+    return function_from_dict({**values, **numbers})
+
+
+def make_potential(
+    config: Config, descriptor: ACSF, structures: Sequence[Structure], features: Sequence[Tensor]
+) -> Potential:
+    """A potential with scaling and reference energies from the training data and random weights."""
+    model = config.model
+    elements = descriptor.elements
+    names = [symbol(number) for number in elements]
+    strangers = sorted(set(model.networks.elements) - set(names))
+    if strangers:
+        raise ValueError(f"model.networks.elements names {', '.join(strangers)}; the data hold {', '.join(names)}")
+    overrides = [model.networks.elements.get(name) for name in names]
+    generator = torch.Generator().manual_seed(config.run.seed)
+    networks = AtomicNetworks(
+        len(descriptor.functions),
+        [(o and o.hidden) or model.networks.hidden for o in overrides],
+        [(o and o.activation) or model.networks.activation for o in overrides],
+        generator,
+    )
+    method = model.reference_energies.method
+    return Potential(
+        descriptor,
+        fitted_scaling(features, model.scaling),
+        networks.to(getattr(torch, config.run.dtype)),
+        reference_energies_of(config, structures, elements),
+        energy_scale=energy_scale(structures),
+        anchored=method in ("isolated", "given"),
+    )
+
+
+def reference_energies_of(config: Config, structures: Sequence[Structure], elements: Sequence[int]) -> list[float]:
+    """Reference energies (eV) by the config's method."""
+    chosen = config.model.reference_energies
+    if chosen.method == "given":
+        assert chosen.values is not None, "the schema sees to it"
+        return given_references(chosen.values, elements)
+    if chosen.method == "isolated":
+        path = chosen.isolated_file
+        atoms = read_structures(path, read_options(config.data)) if path else structures
+        return isolated_references(atoms, elements, path or config.data.train)
+    return fitted_references(structures, elements, chosen.method)
+
+
+def energy_scale(structures: Sequence[Structure]) -> float:
+    """The size of what the networks learn: root mean square force times 1 Å, else spread of energies per atom (eV)."""
+    squares = [float((s.forces**2).mean()) for s in structures if s.forces is not None]
+    if squares and max(squares) > 0:
+        return math.sqrt(sum(squares) / len(squares))
+    energies = [s.energy / len(s) for s in structures if s.energy is not None]
+    spread = float(np.std(energies)) if energies else 0.0
+    return spread if spread > 1e-6 else 1.0
+
+
+def plan_of(config: Config) -> Plan:
+    """The trainer's plan from the config."""
+    training = config.training
+    schedule = training.schedule
+    shape: optimizers.Schedule
+    if isinstance(schedule, CosineSchedule):
+        shape = optimizers.cosine(training.epochs, schedule.warmup, schedule.final)
+    elif isinstance(schedule, Exponential):
+        shape = optimizers.exponential(schedule.factor)
+    elif isinstance(schedule, Plateau):
+        shape = optimizers.Plateau(schedule.factor, schedule.patience)
+    else:
+        shape = optimizers.constant()
+    loss = Loss(*(_term(getattr(training.loss, name)) for name in ("energy", "forces", "stress")))
+    stages = [Stage(1, loss, training.optimizer.learning_rate)]
+    second = training.second_stage
+    if second.start is not None:
+        weights = {
+            name: replace(getattr(loss, name), weight=weight)
+            for name in ("energy", "forces", "stress")
+            if (weight := getattr(second, f"{name}_weight")) is not None
+        }
+        rate = second.learning_rate or training.optimizer.learning_rate
+        stages.append(Stage(second.start, replace(loss, **weights), rate))
+    return Plan(
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        stages=tuple(stages),
+        schedule=shape,
+        gradient_clip=training.gradient_clip,
+        ema=training.ema,
+        patience=training.early_stopping.patience,
+        min_delta=training.early_stopping.min_delta,
+        seed=config.run.seed,
+    )
+
+
+def _term(term: LossTerm) -> Term:
+    return Term(term.weight, term.form, term.delta)
+
+
+def device_of(name: str) -> torch.device:
+    """The device by name; "auto" is the GPU if there is one.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none of that number.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"run.device is {name}; torch sees {torch.cuda.device_count()} CUDA devices. Use auto or cpu")
+    return device

@@ -1,0 +1,234 @@
+"""Config files: reading them with overrides, messages that name the key, and the reference with every key."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from mlip.config import Config
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, apply overrides such as `training.epochs=50`, and check every key and value.
+
+    Raises:
+        ValueError: the file is missing or no YAML, a key is unknown, or a value is of the wrong kind; the message names
+            the path of the key, what was found and what is expected.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such config file. `mlip schema --yaml` prints one with every key")
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"{path}: holds {type(values).__name__}; expected the sections {', '.join(Config.model_fields)}"
+        )
+    for override in overrides:
+        apply_override(values, override)
+    return parse_config(values, str(path))
+
+
+def parse_config(values: dict[str, Any], origin: str) -> Config:
+    """Check nested plain values against the schema; `origin` starts every message.
+
+    Raises:
+        ValueError: one line for each key that is wrong.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = [p for p in error.errors() if not _follows(p, error.errors())]
+        raise ValueError("\n".join(f"{origin}: {_explain(problem)}" for problem in problems)) from error
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one key of nested values in place from text such as `model.descriptor.0.count=16`; the value is YAML.
+
+    Raises:
+        ValueError: the text has no '=', or its path leads through something that has no keys.
+    """
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ValueError(f"'{override}' is no override; expected key.path=value, such as training.epochs=50")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{override}': the value is not valid YAML: {error}") from error
+    *parents, last = path.split(".")
+    place: Any = values
+    for depth, key in enumerate(parents):
+        where = ".".join(parents[: depth + 1])
+        if isinstance(place, list):
+            place = place[_index(key, place, override)]
+        elif isinstance(place, dict):
+            if place.get(key) is None:
+                place[key] = {}
+            place = place[key]
+        if not isinstance(place, dict | list):
+            raise ValueError(f"'{override}': {where} is {place!r}, which has no keys; expected a section there")
+    if isinstance(place, list):
+        place[_index(last, place, override)] = value
+    else:
+        place[last] = value
+
+
+def as_yaml(config: Config) -> str:
+    """The resolved config with every value, as YAML that reads back to the same config."""
+    return yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False, allow_unicode=True)
+
+
+def reference_yaml() -> str:
+    """A config with every key, its meaning, unit and default."""
+    head = [
+        "# Every key of a config with its meaning and default; made by `mlip schema --yaml`.",
+        "# A config gives only what differs: configs/minimal.yaml.",
+    ]
+    return "\n".join([*head, *_section_lines(Config, 0)]) + "\n"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice and reads 1e-3 as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"key '{name}' stands twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _index(key: str, place: list, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(place):
+        raise ValueError(f"'{override}': '{key}' is no position of that list; expected 0 to {len(place) - 1}")
+    return int(key)
+
+
+def _follows(problem: Any, problems: Sequence[Any]) -> bool:
+    """Whether a list is only too short because of another problem inside it."""
+    loc = problem["loc"]
+    return problem["type"] == "too_short" and any(p["loc"][: len(loc)] == loc and p["loc"] != loc for p in problems)
+
+
+def _explain(problem: Any) -> str:
+    """One line from one of pydantic's errors: path, what was found, what is expected, and the nearest name."""
+    place: Any = Config
+    path: list[str] = []
+    for part in problem["loc"][:-1]:
+        place, shown = _step(place, part)
+        path += [str(part)] if shown else []
+    last = problem["loc"][-1] if problem["loc"] else ""
+    _, shown = _step(place, last)
+    where = ".".join([*path, *([str(last)] if shown and last != "" else [])]) or "config"
+    if problem["type"] == "extra_forbidden":
+        known = list(_models(place)[0].model_fields) if _models(place) else []
+        near = difflib.get_close_matches(str(last), known, n=1)
+        cure = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key '{where}'; {cure}"
+    if problem["type"] == "missing":
+        return f"{where} is missing; it has no default"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    return f"{where} is {problem['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _step(place: Any, part: str | int) -> tuple[Any, bool]:
+    """What one part of an error's path leads to, and whether the user wrote that part (union tags are pydantic's)."""
+    if isinstance(part, int):
+        return list(_models(place)), True
+    models = _models(place)
+    for model in models:
+        if part in model.model_fields:
+            return model.model_fields[part].annotation, True
+    tagged = [model for model in models if part in _tags(model)]
+    if tagged and len(models) > 1:
+        return tagged[0], False
+    return (None, True) if models else (None, False)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Config sections that an annotation can hold, in tuples and unions too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, list):
+        return annotation
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    for name in ("set", "name"):
+        if name in model.model_fields:
+            return get_args(model.model_fields[name].annotation)
+    return ()
+
+
+def _section_lines(section: type[BaseModel], depth: int) -> Iterator[str]:
+    pad = "  " * depth
+    for name, field in section.model_fields.items():
+        models = _models(field.annotation)
+        if not models:
+            yield f"{pad}{name}: {_plain(field)}  # {_meaning(field)}"
+            continue
+        if depth == 0:
+            yield ""
+        if len(models) == 1 and get_origin(field.annotation) is not dict:
+            yield f"{pad}{name}:  # {(models[0].__doc__ or '').strip()}"
+            if isinstance(field.default, models[0]):
+                models = [_with_defaults(models[0], field.default)]
+            yield from _section_lines(models[0], depth + 1)
+        else:
+            yield f"{pad}{name}: {_plain(field)}  # {_meaning(field)}"
+            yield from _choices(models, depth + 1)
+
+
+def _choices(models: Sequence[type[BaseModel]], depth: int) -> Iterator[str]:
+    """The alternatives of a union, as comments."""
+    pad = "  " * depth
+    for model in models:
+        yield f"{pad}# - {(model.__doc__ or '').strip()}"
+        for name, field in model.model_fields.items():
+            value = " | ".join(_tags(model)) if name in ("set", "name") and _tags(model) else _plain(field)
+            yield f"{pad}#   {name}: {value}" + (f"  # {field.description}" if field.description else "")
+
+
+def _with_defaults(section: type[BaseModel], values: BaseModel) -> type[BaseModel]:
+    """The same section with the defaults its owner gives it."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, Field(getattr(values, name), description=field.description))
+        for name, field in section.model_fields.items()
+    }
+    return create_model(section.__name__, __doc__=section.__doc__, **fields)
+
+
+def _plain(field: FieldInfo) -> str:
+    """The default as YAML on one line."""
+    if field.is_required():
+        return "REQUIRED"
+    value = json.loads(TypeAdapter(Any).dump_json(field.default, serialize_as_any=True))
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip().removesuffix("\n...")
+
+
+def _meaning(field: FieldInfo) -> str:
+    choices = [v for part in (field.annotation, *get_args(field.annotation)) for v in _literals(part)]
+    text = field.description or "one of the following"
+    return f"{text} ({' | '.join(map(str, choices))})" if choices else text
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()

@@ -1,0 +1,112 @@
+"""Files that hold a potential or the state of a training: plain values and tensors, never code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.functions import function_from_dict
+from mlip.model.networks import AtomicNetworks
+from mlip.model.potential import Potential
+from mlip.model.scaling import FeatureScaling
+
+POTENTIAL, TRAINING = "mlip potential", "mlip training"
+VERSION = 1
+POTENTIAL_FILE = "potential.pt"
+
+
+def save_potential(path: Path, potential: Potential, provenance: dict[str, Any]) -> None:
+    """Write a potential: constructor values, weights, units, version, and where it came from."""
+    save(path, POTENTIAL, {**potential_content(potential), "provenance": provenance})
+
+
+def load_potential(
+    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Potential:
+    """The potential in a file or in a run folder, ready to evaluate.
+
+    `dtype` changes the precision of the networks and features; reference energies stay in float64.
+
+    Raises:
+        ValueError: there is no such file, or it is truncated, foreign, or from a newer version.
+    """
+    potential = potential_from(load_content(path))
+    potential.networks.to(dtype or potential.dtype)
+    return potential.to(device=device).requires_grad_(False).eval()
+
+
+def load_content(path: str | Path) -> dict[str, Any]:
+    """Everything a potential's file holds, with its provenance; `path` is the file or a run folder."""
+    path = Path(path)
+    return load(path / POTENTIAL_FILE if path.is_dir() else path, POTENTIAL)
+
+
+def potential_content(potential: Potential) -> dict[str, Any]:
+    """Plain values and tensors that make the same potential again with `potential_from`."""
+    return {
+        "units": {"energy": "eV", "length": "Ang"},
+        "elements": list(potential.elements),
+        "functions": [function.as_dict() for function in potential.descriptor.functions],
+        "hidden": potential.networks.hidden,
+        "activation": potential.networks.activation,
+        "energy_scale": potential.energy_scale,
+        "anchored": potential.anchored,
+        "dtype": str(potential.dtype).removeprefix("torch."),
+        "state": {name: tensor.detach().cpu().clone() for name, tensor in potential.state_dict().items()},
+    }
+
+
+def potential_from(content: dict[str, Any]) -> Potential:
+    """The inverse of `potential_content`."""
+    elements = content["elements"]
+    functions = [function_from_dict(values) for values in content["functions"]]
+    potential = Potential(
+        ACSF(elements, functions),
+        FeatureScaling(len(elements), len(functions)),
+        AtomicNetworks(len(functions), content["hidden"], content["activation"]),
+        [0.0] * len(elements),
+        energy_scale=content["energy_scale"],
+        anchored=content["anchored"],
+    )
+    potential.networks.to(getattr(torch, content["dtype"]))
+    potential.load_state_dict(content["state"])
+    return potential
+
+
+def save(path: Path, kind: str, content: dict[str, Any]) -> None:
+    """Write a file whole or not at all: the old one stays until the new one is safely on disk."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        torch.save({"format": kind, "version": VERSION, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load(path: Path, kind: str) -> dict[str, Any]:
+    """Read what `save` wrote; no code in the file is ever run.
+
+    Raises:
+        ValueError: there is no such file, or it is truncated, of another kind, or from a newer version.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected an {kind} file or a run folder with {POTENTIAL_FILE} in it")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: not an {kind} file, or damaged ({str(error).splitlines()[0][:120]}). Copy it again, or take another"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != kind:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{path}: holds {found!r}; expected an {kind} file")
+    if content["version"] > VERSION:
+        raise ValueError(
+            f"{path}: version {content['version']} of the format; this mlip reads up to {VERSION}. Update mlip"
+        )
+    return content

@@ -1,0 +1,90 @@
+"""One multilayer perceptron per element: features of an atom in, one number out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Gaussian(nn.Module):
+    r"""The bell curve :math:`e^{-x^2/2}`."""
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Elementwise."""
+        return torch.exp(-0.5 * x**2)
+
+
+class Cosine(nn.Module):
+    """The cosine as an activation."""
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Elementwise."""
+        return torch.cos(x)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "softplus": nn.Softplus,
+    "celu": nn.CELU,
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "gaussian": Gaussian,
+    "cosine": Cosine,
+}
+
+
+class MLP(nn.Sequential):
+    r"""Layers :math:`x \mapsto f(W x + b)` and a linear output of one number.
+
+    Weights are drawn from :math:`\mathcal U(-\sqrt{3/n_{in}}, \sqrt{3/n_{in}})` (unit variance in, unit variance out before
+    the activation), biases start at zero.
+
+    Source of the scheme: LeCun et al., Efficient BackProp (1998), section 4.6.
+    """
+
+    def __init__(self, inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator | None) -> None:
+        widths = [inputs, *hidden, 1]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+        super().__init__(*layers[:-1])
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                bound = math.sqrt(3 / layer.in_features)
+                nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+                nn.init.zeros_(layer.bias)
+
+
+class AtomicNetworks(nn.Module):
+    """An MLP for each of E elements, applied to the atoms of that element.
+
+    `hidden` and `activation` have one entry per element.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[Sequence[int]],
+        activation: Sequence[str],
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.hidden = [list(widths) for widths in hidden]
+        self.activation = list(activation)
+        self.networks = nn.ModuleList(
+            MLP(inputs, widths, name, generator) for widths, name in zip(hidden, activation, strict=True)
+        )
+
+    def forward(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> Float[Tensor, "N"]:
+        """Output of each atom's network; `element` counts 0 to E-1."""
+        order = torch.argsort(element, stable=True)
+        counts = torch.bincount(element, minlength=len(self.networks)).tolist()
+        parts = features[order].split(counts)
+        outputs = [network(part) for network, part in zip(self.networks, parts, strict=True) if len(part)]
+        return torch.cat(outputs)[:, 0][torch.argsort(order)]

@@ -1,0 +1,109 @@
+"""A potential: from features to atomic energies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mlip.descriptors.acsf import ACSF
+from mlip.elements import symbols
+from mlip.model.networks import AtomicNetworks
+from mlip.model.scaling import FeatureScaling
+
+
+class Potential(nn.Module):
+    r"""Atomic energies from features; the total energy is their sum, taken in float64.
+
+    .. math:: E_i = s\,\left[f_e(\tilde G_i) - a\, f_e(\tilde 0)\right] + \varepsilon_e, \qquad e = \text{element of atom } i
+
+    with the element's network :math:`f_e`, scaled features :math:`\tilde G`, the energy scale s (eV), and the reference
+    energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose features are all zero, have exactly
+    its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy.
+
+    Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
+
+    Raises:
+        ValueError: `reference_energies` has not one number for each element.
+    """
+
+    def __init__(
+        self,
+        descriptor: ACSF,
+        scaling: FeatureScaling,
+        networks: AtomicNetworks,
+        reference_energies: Sequence[float],
+        *,
+        energy_scale: float = 1.0,
+        anchored: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(reference_energies) != len(descriptor.elements):
+            raise ValueError(
+                f"{len(reference_energies)} reference energies for the {len(descriptor.elements)} elements "
+                f"{symbols(descriptor.elements)}; expected one each"
+            )
+        self.descriptor = descriptor
+        self.scaling = scaling
+        self.networks = networks
+        self.energy_scale = energy_scale
+        self.anchored = anchored
+        self.register_buffer("reference_energies", torch.tensor(reference_energies, dtype=torch.float64))
+        self.reference_energies: Tensor
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers the potential knows, ascending."""
+        return self.descriptor.elements
+
+    @property
+    def cutoff(self) -> float:
+        """Distance beyond which atoms do not see each other (Å)."""
+        return self.descriptor.cutoff
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks; features are computed in it, total energies are always summed in float64."""
+        return next(self.networks.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the potential lives."""
+        return self.reference_energies.device
+
+    def forward(self, features: Float[Tensor, "N D"], numbers: Int[Tensor, "N"]) -> Float[Tensor, "N"]:
+        """Atomic energies (eV, float64) of atoms with these features.
+
+        Raises:
+            ValueError: an element that the potential does not know; the message names it.
+        """
+        element = self.element_of(numbers)
+        outputs = self.networks(self.scaling(features, element), element).double()
+        if self.anchored:
+            outputs = outputs - self._isolated(features)[element]
+        return self.energy_scale * outputs + self.reference_energies[element]
+
+    def element_of(self, numbers: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
+        """Index of each atom's element among `elements`."""
+        element = self.descriptor.index_of_number[numbers]
+        if (element < 0).any():
+            strangers = sorted(set(numbers[element < 0].tolist()))
+            raise ValueError(
+                f"the potential does not know {symbols(strangers)}; it was trained for {symbols(self.elements)}. "
+                "Train it on data with these elements"
+            )
+        return element
+
+    def isolated_energies(self) -> Float[Tensor, "E"]:
+        """Energy of a lone atom of each element (eV, float64)."""
+        if self.anchored:
+            return self.reference_energies
+        probe = torch.zeros((), dtype=self.dtype, device=self.device)
+        return self.energy_scale * self._isolated(probe) + self.reference_energies
+
+    def _isolated(self, like: Tensor) -> Float[Tensor, "E"]:
+        element = torch.arange(len(self.elements), device=like.device)
+        nothing = torch.zeros(len(element), len(self.descriptor.functions), dtype=like.dtype, device=like.device)
+        return self.networks(self.scaling(nothing, element), element).double()

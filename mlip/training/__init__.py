@@ -1,0 +1,1 @@
+"""Finding the weights: loss, optimizers, the loop, and the errors that are reported."""

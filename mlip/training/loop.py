@@ -1,0 +1,299 @@
+"""The training loop, with everything that makes a stopped run go on as if it had not been stopped."""
+
+from __future__ import annotations
+
+import csv
+import math
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from mlip.model.checkpoint import TRAINING, load, save
+from mlip.model.evaluate import evaluate
+from mlip.model.potential import Potential
+from mlip.training.examples import Examples
+from mlip.training.loss import Loss, LossTerms
+from mlip.training.metrics import Errors
+from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
+
+CHECKPOINT_FILE = "training.pt"
+METRICS_FILE = "metrics.csv"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Loss and highest learning rate from an epoch on."""
+
+    first_epoch: int
+    loss: Loss
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, in which steps, and when to stop."""
+
+    epochs: int
+    batch_size: int
+    stages: tuple[Stage, ...]  # the first starts with epoch 1
+    schedule: Schedule
+    gradient_clip: float | None = None
+    ema: float | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
+    checkpoint_seconds: float = 10.0
+    seed: int = 1
+
+
+class Stopped(Exception):  # noqa: N818 (no error: the user asked for it)
+    """A signal ended the run after its state was saved."""
+
+    def __init__(self, number: int, epoch: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name} in epoch {epoch}")
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; together with weights and optimizer all that is needed to go on."""
+
+    epoch: int = 1  # the epoch under way
+    step: int = 0  # steps of it that are done
+    sums: tuple[float, ...] = (0.0,) * len(LossTerms._fields)  # of the losses of these steps
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Fits the networks of a potential; the run folder always holds what is needed to go on.
+
+    `plan` says what is done, `folder` is where checkpoints and metrics go.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        optimizer: torch.optim.Optimizer,
+        train: Examples,
+        valid: Examples,
+        plan: Plan,
+        folder: Path,
+    ) -> None:
+        self.potential, self.optimizer, self.plan, self.folder = potential, optimizer, plan, folder
+        self.train_examples, self.valid_examples = train, valid
+        self.average = AveragedWeights(potential.networks, plan.ema) if plan.ema else None
+        self.progress = Progress()
+        self.best = self._weights()
+        self._began = self._saved = time.monotonic()
+        self._signal = 0
+
+    def run(
+        self,
+        *,
+        on_save: Callable[[], None] = lambda: None,
+        on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
+        quiet: bool = False,
+    ) -> None:
+        """Train to the end of the plan; afterwards the potential has its best weights.
+
+        `on_save` is called after each checkpoint, `on_epoch` with each row of metrics.
+
+        Raises:
+            Stopped: SIGINT or SIGTERM came; the state is saved and `resume` goes on from it.
+            ValueError: the loss is not a finite number.
+        """
+        handlers = {number: signal.signal(number, self._take_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        bar = tqdm(
+            total=self.plan.epochs, initial=self.progress.epoch - 1, unit="epoch", disable=quiet, dynamic_ncols=True
+        )
+        try:
+            if self.progress == Progress():
+                self._save(on_save)
+            while self.progress.epoch <= self.plan.epochs and not self._out_of_patience():
+                row = self._epoch(on_save)
+                self._write_metrics(row)
+                on_epoch(row)
+                bar.update()
+                bar.set_postfix_str(_summary(row))
+            self._save(on_save)
+        finally:
+            bar.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        self.potential.networks.load_state_dict(self.best)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the run folder.
+
+        Raises:
+            ValueError: there is none, or it is damaged.
+        """
+        state = load(self.folder / CHECKPOINT_FILE, TRAINING)
+        self.progress = Progress(**{**state["progress"], "sums": tuple(state["progress"]["sums"])})
+        self.potential.networks.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best = state["best"]
+        if self.average:
+            self.average.restore(state["average"])
+        if isinstance(self.plan.schedule, Plateau):
+            self.plan.schedule.restore(state["schedule"])
+        self._began = time.monotonic() - self.progress.seconds
+        self._keep_metrics_before(self.progress.epoch)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of the epoch under way."""
+        return [stage for stage in self.plan.stages if stage.first_epoch <= self.progress.epoch][-1]
+
+    def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
+        """The rest of the epoch under way; returns its row of metrics."""
+        order = self._order()
+        steps = range(0, len(order), self.plan.batch_size)
+        epoch = self.progress.epoch
+        if any(stage.first_epoch == epoch for stage in self.plan.stages[1:]) and self.progress.step == 0:
+            self.progress = replace(self.progress, best_loss=math.inf)
+        rate = 0.0
+        for first in steps[self.progress.step :]:
+            rate = self.stage.learning_rate * self.plan.schedule(epoch - 1 + self.progress.step / len(steps))
+            terms = self._step(order[first : first + self.plan.batch_size], rate)
+            sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
+            self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
+            if not math.isfinite(sums[0]):
+                raise ValueError(
+                    f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.folder}. "
+                    "Lower training.optimizer.learning_rate or set training.gradient_clip=10"
+                )
+            if self._signal:
+                self._save(on_save)
+                raise Stopped(self._signal, epoch)
+        row: dict[str, float] = {"epoch": epoch, "learning_rate": rate}
+        for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
+            row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
+        row |= self._validate(row["train_loss"])
+        row["seconds"] = time.monotonic() - self._began
+        self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
+        if time.monotonic() - self._saved > self.plan.checkpoint_seconds:
+            self._save(on_save)
+        return row
+
+    def _step(self, structures: list[int], rate: float) -> LossTerms:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch, labels, features = self.train_examples.take(structures)
+        needs_forces = self.train_examples.has_forces or self.train_examples.has_stress
+        predicted = evaluate(
+            self.potential,
+            batch,
+            forces=needs_forces,
+            stress=self.train_examples.has_stress,
+            train=True,
+            features=features,
+        )
+        terms = self.stage.loss(predicted, labels, batch)
+        self.optimizer.zero_grad()
+        terms.total.backward()
+        if self.plan.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.potential.networks.parameters(), self.plan.gradient_clip)
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.potential.networks)
+        return LossTerms(*(term.detach() for term in terms))
+
+    def _validate(self, train_loss: float) -> dict[str, float]:
+        """Errors on the validation set with the weights that would be kept, which become the best if they are."""
+        latest = self._weights()
+        if self.average:
+            self.potential.networks.load_state_dict(self.average.weights)
+        loss, row = train_loss, {}
+        if len(self.valid_examples):
+            loss, errors = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            row = {"valid_loss": loss, **{f"valid_{k}": v for k, v in errors.results().items() if k != "structures"}}
+        if isinstance(self.plan.schedule, Plateau):
+            self.plan.schedule.see(loss)
+        if loss < self.progress.best_loss - self.plan.min_delta or not len(self.valid_examples):
+            self.best = self._weights()
+            self.progress = replace(self.progress, best_loss=loss, best_epoch=self.progress.epoch)
+        self.potential.networks.load_state_dict(latest)
+        return row
+
+    def _order(self) -> list[int]:
+        """Structures in the order of the epoch under way, the same whenever it is asked for."""
+        generator = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.progress.epoch)
+        return torch.randperm(len(self.train_examples), generator=generator).tolist()
+
+    def _out_of_patience(self) -> bool:
+        waited = self.progress.epoch - 1 - max(self.progress.best_epoch, self.stage.first_epoch - 1)
+        return self.plan.patience is not None and waited >= self.plan.patience
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.potential.networks.state_dict().items()}
+
+    def _take_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal:
+            raise KeyboardInterrupt
+        self._signal = number
+
+    def _save(self, on_save: Callable[[], None]) -> None:
+        self._saved = time.monotonic()
+        self.progress = replace(self.progress, seconds=self._saved - self._began)
+        schedule = self.plan.schedule
+        state: dict[str, Any] = {
+            "progress": {**vars(self.progress), "sums": list(self.progress.sums)},
+            "weights": self._weights(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state() if self.average else None,
+            "schedule": schedule.state() if isinstance(schedule, Plateau) else None,
+        }
+        save(self.folder / CHECKPOINT_FILE, TRAINING, state)
+        on_save()
+
+    def _write_metrics(self, row: Mapping[str, float]) -> None:
+        path = self.folder / METRICS_FILE
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def _keep_metrics_before(self, epoch: int) -> None:
+        path = self.folder / METRICS_FILE
+        if path.exists():
+            header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) < epoch]
+            path.write_text(header + "".join(kept), encoding="utf-8")
+
+
+def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | None = None) -> tuple[float, Errors]:
+    """Loss (mean over structures; zero without one) and errors of a potential on labelled structures."""
+    errors, total = Errors(), 0.0
+    for chunk in examples.chunks():
+        batch, labels, features = examples.take(chunk)
+        predicted = evaluate(
+            potential,
+            batch,
+            forces=examples.has_forces or examples.has_stress,
+            stress=examples.has_stress,
+            features=features,
+        )
+        errors.add(predicted, labels, batch)
+        total += float(loss(predicted, labels, batch).total) * len(chunk) if loss else 0.0
+    return total / max(1, len(examples)), errors
+
+
+def _summary(row: Mapping[str, float]) -> str:
+    parts = [f"loss {row['train_loss']:.2e}"]
+    if "valid_energy_mae_per_atom" in row:
+        parts.append(f"valid {1e3 * row['valid_energy_mae_per_atom']:.2f} meV/atom")
+    if "valid_forces_mae" in row:
+        parts.append(f"{1e3 * row['valid_forces_mae']:.1f} meV/Å")
+    return ", ".join(parts)
