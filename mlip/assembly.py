@@ -76,9 +76,10 @@ def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFuncti
 
 
 def _explicit(values: dict[str, Any]) -> SymmetryFunction:
-    numbers = {"neighbors": tuple(atomic_number(name) for name in values["neighbors"])}
+    origin = "model.descriptor"
+    numbers: dict[str, Any] = {"neighbors": tuple(atomic_number(name, origin) for name in values["neighbors"])}
     if "center" in values:
-        numbers["center"] = atomic_number(values["center"])  # type: ignore[assignment]
+        numbers["center"] = atomic_number(values["center"], origin)
     return function_from_dict({**values, **numbers})
 
 
@@ -173,17 +174,3 @@ def plan_of(config: Config) -> Plan:
 
 def _term(term: LossTerm) -> Term:
     return Term(term.weight, term.form, term.delta)
-
-
-def device_of(name: str) -> torch.device:
-    """The device by name; "auto" is the GPU if there is one.
-
-    Raises:
-        ValueError: a GPU is asked for and there is none of that number.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"run.device is {name}; torch sees {torch.cuda.device_count()} CUDA devices. Use auto or cpu")
-    return device

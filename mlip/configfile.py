@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from mlip.config import Config
+from mlip.config import Config, Data
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -50,6 +50,20 @@ def parse_config(values: dict[str, Any], origin: str) -> Config:
     except ValidationError as error:
         problems = [p for p in error.errors() if not _follows(p, error.errors())]
         raise ValueError("\n".join(f"{origin}: {_explain(problem)}" for problem in problems)) from error
+
+
+def data_section(path: str, overrides: Sequence[str]) -> Data:
+    """How to read one file, from overrides such as `data.energy_key=REF_energy`.
+
+    Raises:
+        ValueError: an override is not about data, or a key or value is wrong.
+    """
+    values: dict[str, Any] = {"data": {"train": path}}
+    for override in overrides:
+        if not override.startswith("data."):
+            raise ValueError(f"'{override}': only data.* can be given here, such as data.energy_key=REF_energy")
+        apply_override(values, override)
+    return parse_config(values, "command line").data
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:

@@ -19,12 +19,15 @@ def symbol(number: int) -> str:
     return str(chemical_symbols[number])
 
 
-def atomic_number(name: str) -> int:
-    """Atomic number of a chemical symbol.
+def atomic_number(name: str, origin: str) -> int:
+    """Atomic number of an element given by its symbol, in any case, or by the number itself.
 
     Raises:
-        ValueError: there is no such element.
+        ValueError: there is no such element; the message starts with `origin`.
     """
-    if not 1 <= atomic_numbers.get(name, 0) <= CHEMICAL_ELEMENTS:
-        raise ValueError(f"'{name}' is not a chemical symbol; expected one such as H, Si or Cu")
-    return int(atomic_numbers[name])
+    if name.isdecimal():
+        return int(name)
+    number = int(atomic_numbers.get(name.capitalize(), 0))
+    if not 1 <= number <= CHEMICAL_ELEMENTS:
+        raise ValueError(f"{origin}: '{name}' is not a chemical element; expected a symbol such as H or Si")
+    return number

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlip.assembly import device_of, functions_of, make_potential, plan_of, read_options
+from mlip.assembly import functions_of, make_potential, plan_of, read_options, reference_energies_of
 from mlip.batch import pair_vectors
 from mlip.config import Config
 from mlip.configfile import as_yaml, load_config
@@ -27,6 +27,7 @@ from mlip.data.split import Split, read_split, split_indices, write_split
 from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.parameters import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
+from mlip.device import device_of
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Potential
@@ -37,6 +38,7 @@ from mlip.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
 
+PARTS = ("train", "valid", "test")
 CONFIG_FILE, SPLIT_FILE, RESULTS_FILE, ENVIRONMENT_FILE = (
     "config.yaml",
     "split.json",
@@ -107,6 +109,36 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     return _run(config, parts, folder, started, potential, quiet)
 
 
+def check(config: Config) -> dict[str, Any]:
+    """Read everything a training needs without training; returns what was found.
+
+    Raises:
+        ValueError: as `train` would.
+    """
+    parts = read_parts(config)
+    elements = elements_of(parts)
+    descriptor = ACSF(elements, functions_of(config, elements))
+    examples = Examples(parts.train, descriptor.cutoff, torch.device("cpu"))
+    sizes = [len(s) for s in parts.train]
+    return {
+        "structures": {name: len(getattr(parts, name)) for name in PARTS},
+        "elements": symbols(elements),
+        "atoms per structure": f"{min(sizes)} to {max(sizes)}",
+        "labels in train": {
+            name: sum(getattr(s, name) is not None for s in parts.train) for name in ("energy", "forces", "stress")
+        },
+        "symmetry functions": len(descriptor.functions),
+        "neighbors per atom": round(examples.pairs / sum(sizes), 1),
+        "kept features (GB)": round(
+            bytes_needed(descriptor, examples.batches, getattr(torch, config.run.dtype)) / 1e9, 3
+        ),
+        "reference energies (eV)": dict(
+            zip(map(symbol, elements), reference_energies_of(config, parts.train, elements), strict=True)
+        ),
+        "run folder": config.run.dir,
+    }
+
+
 def _run(
     config: Config, parts: Parts, folder: Path, started: float, saved: Potential | None, quiet: bool
 ) -> dict[str, Any]:
@@ -117,7 +149,7 @@ def _run(
     dtype = getattr(torch, config.run.dtype)
     elements = elements_of(parts)
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
-    examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in ("train", "valid", "test")}
+    examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
     if not examples["train"].pairs:
         raise ValueError(
             f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned"
@@ -143,7 +175,7 @@ def _run(
 
     trainer.run(on_save=save_best, on_epoch=_tensorboard(config, folder), quiet=quiet)
     results: dict[str, Any] = {"seconds": time.monotonic() - started, "best_epoch": trainer.progress.best_epoch}
-    for name in ("train", "valid", "test"):
+    for name in PARTS:
         if len(examples[name]):
             results[name] = evaluate_examples(potential, examples[name])[1].results()
     (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
@@ -231,9 +263,13 @@ def report_redundancy(features: Sequence[Tensor], descriptor: ACSF) -> None:
         columns = [d for d, function in enumerate(descriptor.functions) if applies(function, number)]
         messages = redundant_functions(values[:, columns].numpy(), [descriptor.functions[d] for d in columns])
         if messages:
-            shown = "\n  ".join(messages[:3])
-            more = f"\n  and {len(messages) - 3} more" if len(messages) > 3 else ""
-            logger.warning("%s atoms: %d useless functions:\n  %s%s", symbol(number), len(messages), shown, more)
+            logger.warning(
+                "%s atoms: %d of %d functions are constant on the training data or repeat another (%s ...)",
+                symbol(number),
+                len(messages),
+                len(columns),
+                messages[0],
+            )
 
 
 def environment(config: Config) -> dict[str, Any]:

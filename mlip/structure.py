@@ -16,8 +16,8 @@ class Structure:
     """Atoms with whatever labels their file holds, in eV and Å.
 
     Raises:
-        ValueError: a shape is wrong, a number is not finite, an atomic number is unknown, or a periodic direction has no
-            lattice vector; the message starts with `origin`.
+        ValueError: a shape is wrong, a number is not finite, an atomic number is unknown, or a periodic direction has
+            no lattice vector; the message starts with `origin`.
     """
 
     numbers: Int[np.ndarray, "n"]  # atomic numbers
@@ -62,8 +62,8 @@ class Structure:
         vectors = self.cell[self.pbc]
         if len(vectors) and np.linalg.matrix_rank(vectors, tol=1e-3) < len(vectors):
             raise ValueError(
-                f"{self.origin}: pbc is {self.pbc.tolist()} but the cell {self.cell.tolist()} has no independent lattice "
-                "vector for each periodic direction. Give the cell, or set pbc to false there"
+                f"{self.origin}: pbc is {self.pbc.tolist()} but the cell {self.cell.tolist()} has no independent "
+                "lattice vector for each periodic direction. Give the cell, or set pbc to false there"
             )
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """eV and Å inside; every factor that leads there, with its source.
 
-All factors come from CODATA 2014 as ASE carries them (`ase.units`), so that files written by ASE and files read here agree.
+All factors come from CODATA 2014 as ASE carries them (`ase.units`), so that files written by ASE and read here agree.
 """
 
 from __future__ import annotations

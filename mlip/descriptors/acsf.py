@@ -153,13 +153,13 @@ class _FunctionGroup(nn.Module):
         distances: Float[Tensor, "P"],
         triples: _TripleSearch,
     ) -> tuple[Callable[..., Tensor], tuple[Tensor, ...], Tensor]:
-        """The terms as a function of pair vectors, the pairs (one or two per term) these belong to, and their classes."""
+        """The terms as a function of pair vectors, the pairs (one or two per term) these are, and their classes."""
         if self.kind.order == 1:
             sides: tuple[Tensor, ...] = ((distances < self.cutoff).nonzero().flatten(),)
         else:
             sides = triples.within(self.cutoff)
         center = pairs[0, sides[0]]
-        rows = self.class_of[tuple([element[center], *(element[pairs[1, side]] for side in sides)])]
+        rows = self.class_of[(element[center], *(element[pairs[1, side]] for side in sides))]
         keep = rows >= 0
         if not keep.all():
             sides, rows = tuple(side[keep] for side in sides), rows[keep]

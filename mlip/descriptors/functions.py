@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, CutoffFunction
+from mlip.elements import symbol
 
 
 class Triples(NamedTuple):
@@ -64,13 +65,19 @@ class SymmetryFunction:
     def terms(
         geometry: Float[Tensor, "M 1"] | Triples, fc: CutoffFunction, cutoff: float, values: Float[Tensor, "K F"]
     ) -> Float[Tensor, "M F"]:
-        """The formula for M pairs (their distances) or triples, and F functions whose K numbers are the rows of `values`."""
+        """The formula for M pairs (their distances) or triples; K rows of `values` hold the numbers of F functions."""
         raise NotImplementedError
 
     @property
     def values(self) -> tuple[float, ...]:
         """The numbers the formula takes, in the order of `parameters`."""
         return tuple(float(getattr(self, name)) for name in self.parameters)
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.parameters, self.values, strict=True))
+        center = "any" if self.center is None else symbol(self.center)
+        neighbors = "-".join(symbol(number) for number in self.neighbors)
+        return f"{KIND_OF[type(self)]} around {center} of {neighbors}: {numbers}, cutoff {self.cutoff:g}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values that make the same function again with `function_from_dict`."""
@@ -161,8 +168,8 @@ class Shifted(SymmetryFunction):
     .. math:: G_i = 2^{1-\zeta} \sum_{j<k} \left[1 + \cos(\theta_{ijk} - \theta_s)\right]^\zeta
               e^{-\eta \left(\frac{r_{ij} + r_{ik}}{2} - r_s\right)^2} f_c(r_{ij}) f_c(r_{ik})
 
-    The angle is taken from :math:`\cos\theta = 0.95\, \hat r_{ij} \cdot \hat r_{ik}`, as the published ANI code does: without
-    the factor the derivative is infinite for three atoms on a line. (The published formula sums over j and k in
+    The angle is taken from :math:`\cos\theta = 0.95\, \hat r_{ij} \cdot \hat r_{ik}`, as the published ANI code does:
+    without the factor the derivative is infinite for three atoms on a line. (The published formula sums over j and k in
     both orders; here each pair counts once, the factor :math:`2^{1-\zeta}` is Behler's.)
 
     Source: Smith, Isayev, Roitberg, Chem. Sci. 8, 3192 (2017), eq. 4.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement, pairwise, product
 
 import numpy as np
 from jaxtyping import Float
@@ -130,7 +130,7 @@ def redundant_functions(
     order = varying[
         np.lexsort(features[:, varying][:1])
     ]  # equal columns have equal first values, so they are neighbors
-    for a, b in zip(order[:-1], order[1:], strict=True):
+    for a, b in pairwise(order):
         if np.abs(features[:, a] - features[:, b]).max() <= tolerance * spread[a]:
             first, second = sorted((int(a), int(b)))
             messages.append(f"functions {first} and {second} have the same values: {functions[first]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -42,8 +43,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 class MLP(nn.Sequential):
     r"""Layers :math:`x \mapsto f(W x + b)` and a linear output of one number.
 
-    Weights are drawn from :math:`\mathcal U(-\sqrt{3/n_{in}}, \sqrt{3/n_{in}})` (unit variance in, unit variance out before
-    the activation), biases start at zero.
+    Weights are drawn from :math:`\mathcal U(-\sqrt{3/n_{in}}, \sqrt{3/n_{in}})` (unit variance in, unit variance out
+    before the activation), biases start at zero.
 
     Source of the scheme: LeCun et al., Efficient BackProp (1998), section 4.6.
     """
@@ -51,7 +52,7 @@ class MLP(nn.Sequential):
     def __init__(self, inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator | None) -> None:
         widths = [inputs, *hidden, 1]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
         super().__init__(*layers[:-1])
         for layer in self:

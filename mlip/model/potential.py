@@ -17,11 +17,12 @@ from mlip.model.scaling import FeatureScaling
 class Potential(nn.Module):
     r"""Atomic energies from features; the total energy is their sum, taken in float64.
 
-    .. math:: E_i = s\,\left[f_e(\tilde G_i) - a\, f_e(\tilde 0)\right] + \varepsilon_e, \qquad e = \text{element of atom } i
+    .. math:: E_i = s\,\left[f_e(\tilde G_i) - a\, f_e(\tilde 0)\right] + \varepsilon_e,
+              \qquad e = \text{element of atom } i
 
     with the element's network :math:`f_e`, scaled features :math:`\tilde G`, the energy scale s (eV), and the reference
-    energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose features are all zero, have exactly
-    its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy.
+    energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose features are all zero, have
+    exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 

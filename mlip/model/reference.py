@@ -13,8 +13,8 @@ from mlip.structure import Structure
 def fitted_references(structures: Sequence[Structure], elements: Sequence[int], method: str) -> list[float]:
     r"""Reference energies (eV) from the labelled energies, in the order of `elements`.
 
-    - "least_squares": :math:`\min_\varepsilon \sum_s (E_s - \sum_e n_{se} \varepsilon_e)^2`, of the smallest norm where the
-      compositions leave a choice
+    - "least_squares": :math:`\min_\varepsilon \sum_s (E_s - \sum_e n_{se} \varepsilon_e)^2`, of the smallest norm where
+      the compositions leave a choice
     - "mean": the mean energy per atom for every element
 
     All zero if no structure has an energy.

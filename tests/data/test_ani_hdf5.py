@@ -8,11 +8,13 @@ from ase.units import Hartree
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 
+OHH = np.array([b"O", b"H", b"H"])
 
-def save(tmp_path, water, species=None, group="ani/H2O", **changes):
+
+def save(tmp_path, water, species=OHH, group="ani/H2O", **changes):
     path = tmp_path / "ani.h5"
     arrays = {
-        "species": np.array([b"O", b"H", b"H"]) if species is None else species,
+        "species": species,
         "coordinates": water["R"].astype(np.float32),
         "energies": water["E"],
         "forces": water["F"],
@@ -108,7 +110,7 @@ def test_a_selection_runs_over_all_groups(tmp_path, water):
     ],
 )
 def test_wrong_arrays(tmp_path, water, changes, words):
-    path = save(tmp_path, water, **{"species": np.array([b"O", b"H", b"H"]), **changes})
+    path = save(tmp_path, water, **changes)
     with pytest.raises(ValueError, match=words):
         read_structures(path)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from ase.units import kcal, mol
 
-from mlip.data.elements import SYMBOLS
+from mlip.elements import SYMBOLS
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 

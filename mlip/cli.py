@@ -1,0 +1,266 @@
+"""The command line: train, evaluate, md, check, schema. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+USER_ERROR, UNPHYSICAL = 2, 3
+DEBUG = "MLIP_DEBUG"
+
+EXAMPLES = """\
+a potential from a data file, and dynamics with it:
+  mlip check config.yaml
+  mlip train config.yaml data.train=ethanol.npz run.dir=runs/ethanol training.epochs=100
+  mlip evaluate runs/ethanol test.xyz --by config_type
+  mlip md runs/ethanol start.xyz --ensemble langevin --temperature 300 --steps 20000
+
+exit status: 0 done; 2 a mistake in the input, said in one message; 3 dynamics left physics; 128+N stopped by signal N.
+MLIP_DEBUG=1 shows where a message comes from."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = make_parser().parse_args(arguments)
+    level = logging.WARNING if options.quiet or options.json else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        return int(options.command(options) or 0)
+    except (ValueError, OSError, MemoryError) as error:
+        if os.environ.get(DEBUG):
+            raise
+        print(f"mlip: error: {error or type(error).__name__}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("mlip: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="mlip",
+        description="Behler-Parrinello neural-network potentials: from a data file to molecular dynamics.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    p = _add(commands, "train", _train, "train a potential from a config file")
+    p.add_argument("config", nargs="?", help="YAML file; configs/reference.yaml shows every key")
+    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
+    p.add_argument("--resume", metavar="RUN", help="go on with the interrupted run in this folder")
+
+    p = _add(commands, "evaluate", _evaluate, "errors of a potential on a data file, and its predictions")
+    p.add_argument("potential", help="run folder or potential file")
+    p.add_argument("data", help="file with labelled structures, any format that train reads")
+    p.add_argument(
+        "overrides", nargs="*", metavar="data.key=value", help="how to read it, such as data.energy_key=REF_energy"
+    )
+    p.add_argument(
+        "--by", metavar="NAME", help="errors for each value of this entry as well, such as config_type or group"
+    )
+    p.add_argument("--output", type=Path, metavar="FILE", help="write structures with predictions as extxyz")
+    _add_device(p)
+
+    p = _add(commands, "md", _md, "molecular dynamics with a potential")
+    p.add_argument("potential", help="run folder or potential file")
+    p.add_argument("start", help="structure to start from, any file ASE reads (the last frame counts)")
+    p.add_argument(
+        "--ensemble",
+        default="nve",
+        help="nve, langevin, nose-hoover (NVT), npt (isotropic), npt-flexible (default: nve)",
+    )
+    p.add_argument(
+        "--temperature", type=float, default=300.0, metavar="K", help="of the start and the thermostat (default: 300)"
+    )
+    p.add_argument("--pressure", type=float, default=0.0, metavar="GPa", help="for npt (default: 0)")
+    p.add_argument("--timestep", type=float, default=0.5, metavar="fs", help="default: 0.5")
+    p.add_argument("--steps", type=int, default=2000, help="from the start, restarts included (default: 2000)")
+    p.add_argument("--interval", type=int, default=10, help="steps between two frames and log rows (default: 10)")
+    p.add_argument("--friction", type=float, default=0.01, metavar="1/fs", help="of langevin (default: 0.01)")
+    p.add_argument("--seed", type=int, default=1, help="of velocities and noise (default: 1)")
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=Path("md.xyz"),
+        metavar="FILE",
+        help="trajectory, .xyz or .traj (default: md.xyz)",
+    )
+    p.add_argument("--restart", action="store_true", help="go on where the run that wrote --output stopped")
+    p.add_argument(
+        "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
+    )
+    _add_device(p)
+
+    p = _add(commands, "check", _check, "validate a config and its data without training")
+    p.add_argument("config", help="YAML file")
+    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
+
+    p = _add(commands, "schema", _schema, "print the JSON schema of the config")
+    p.add_argument("--yaml", action="store_true", help="print a config with every key, its meaning and default instead")
+    return parser
+
+
+def _add(
+    commands: Any, name: str, command: Callable[[argparse.Namespace], int | None], text: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no notes, only results and errors")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: as trained)")
+
+
+def _train(options: argparse.Namespace) -> int:
+    if (options.config is None) == (options.resume is None):
+        raise ValueError("mlip train takes a config file, or --resume RUN; give one of them")
+    from mlip import run
+    from mlip.configfile import load_config
+    from mlip.training.loop import Stopped
+    from mlip.training.metrics import table
+
+    quiet = options.quiet or options.json
+    folder = options.resume
+    try:
+        if folder is not None:
+            results = run.resume(folder, quiet=quiet)
+        else:
+            config = load_config(options.config, options.overrides)
+            folder = config.run.dir
+            results = run.train(config, quiet=quiet)
+    except Stopped as stop:
+        print(f"mlip: {stop}; go on with: mlip train --resume {folder}", file=sys.stderr)
+        return 128 + stop.number
+    parts: dict[str, Any] = {name: results[name] for name in run.PARTS if name in results}
+    _print(
+        options,
+        results,
+        f"{table(parts)}\n{results['seconds']:.0f} s, best epoch {results['best_epoch']}; saved in {folder}",
+    )
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import torch
+
+    from mlip.assembly import read_options
+    from mlip.configfile import data_section
+    from mlip.data.read import read_structures
+    from mlip.device import device_of
+    from mlip.evaluation import evaluate_structures, write_predictions
+    from mlip.model.checkpoint import load_potential
+    from mlip.training.metrics import table
+
+    data = data_section(options.data, options.overrides)
+    dtype = getattr(torch, options.dtype) if options.dtype else None
+    potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
+    structures = read_structures(data.train, read_options(data, index=data.index))
+    results, predictions = evaluate_structures(
+        potential, structures, by=options.by, quiet=options.quiet or options.json
+    )
+    if options.output:
+        write_predictions(options.output, structures, predictions)
+    _print(options, results, table(results))
+
+
+def _md(options: argparse.Namespace) -> int:
+    from ase import Atoms
+    from ase.io import read
+
+    from mlip.data.paths import existing_file
+    from mlip.dynamics import Conditions, Simulation, Unphysical
+    from mlip.interfaces.calculator import MLIPCalculator
+
+    names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed", "largest_force")
+    conditions = Conditions(**{name: getattr(options, name) for name in names})
+    start = existing_file(options.start)
+    try:
+        atoms = cast(Atoms, read(start))
+    except Exception as error:  # ASE's readers raise whatever comes up
+        raise ValueError(
+            f"{start}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"
+        ) from error
+    atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype)
+    simulation = Simulation(atoms, conditions, options.output, interval=options.interval)
+    simulation.restart() if options.restart else simulation.start()
+    stop = _StopAtSignal()
+    try:
+        summary = simulation.run(options.steps, quiet=options.quiet or options.json, should_stop=stop)
+    except Unphysical as error:
+        print(f"mlip: stopped: {error}", file=sys.stderr)
+        return UNPHYSICAL
+    text = (
+        f"{summary['steps']} steps, {summary['time_ps']:.3f} ps in {summary['seconds']:.1f} s "
+        f"({summary['ms_per_step']:.2f} ms per step); mean temperature {summary['mean_temperature']:.0f} K, "
+        f"drift {summary['drift_meV_per_atom']:+.3f} meV/atom; trajectory in {options.output}"
+    )
+    _print(options, summary, text)
+    return 128 + stop.number if stop.number else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    from mlip import run
+    from mlip.configfile import load_config
+
+    summary = run.check(load_config(options.config, options.overrides))
+    width = max(len(name) for name in summary)
+    _print(options, summary, "\n".join(f"{name:>{width}}: {value}" for name, value in summary.items()))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from mlip.config import Config
+    from mlip.configfile import reference_yaml
+
+    print(
+        reference_yaml() if options.yaml else json.dumps(Config.model_json_schema(), indent=1),
+        end="" if options.yaml else "\n",
+    )
+
+
+def _print(options: argparse.Namespace, results: dict[str, Any], text: str) -> None:
+    print(json.dumps(results) if options.json else text)
+
+
+class _StopAtSignal:
+    """True once SIGINT or SIGTERM came; the second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._take)
+
+    def __call__(self) -> bool:
+        return bool(self.number)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            raise KeyboardInterrupt
+        self.number = number
+
+
+class _Version(argparse.Action):
+    """Prints the version; looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"mlip {version('mlip')}")
+        parser.exit()

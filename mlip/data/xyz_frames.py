@@ -1,0 +1,64 @@
+"""The frames of an xyz file as lines of text: count, comment, one line per atom."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+class XYZFrame(NamedTuple):
+    """One frame of n atoms."""
+
+    line: int  # of the count in the file, from 1; the atoms start two lines below
+    comment: str
+    atoms: list[str]  # n lines
+
+
+def read_frames(path: Path) -> list[XYZFrame]:
+    """All frames of the file; lines `VEC1` to `VEC3` behind the atoms are passed over.
+
+    Raises:
+        ValueError: a frame is cut short, or a line that should hold a number of atoms does not.
+    """
+    try:
+        with OPENERS.get(path.suffix, Path.open)(path, mode="rt", encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    except (UnicodeDecodeError, *DAMAGED) as error:
+        raise ValueError(f"{path}: not a text file, or damaged ({error}). Check data.format") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    frames: list[XYZFrame] = []
+    place = 0
+    while place < len(lines):
+        count = _count(path, place + 1, lines[place])
+        end = place + 2 + count
+        if end > len(lines):
+            raise ValueError(
+                f"{path.name}#{len(frames)}: cut short; line {place + 1} says {count} atoms, but only "
+                f"{max(0, len(lines) - place - 2)} follow. Copy the file again, or remove this structure"
+            )
+        frames.append(XYZFrame(place + 1, lines[place + 1], lines[place + 2 : end]))
+        place = end
+        while place < len(lines) and lines[place].startswith("VEC"):
+            place += 1
+    if not frames:
+        raise ValueError(f"{path}: holds nothing but blank lines; expected structures")
+    return frames
+
+
+def _count(path: Path, line: int, text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        what = f"'{text.strip()[:60]}'" if text.strip() else "blank"
+        raise ValueError(
+            f"{path}: line {line} is {what}; expected the number of atoms of the next structure. "
+            "Mend the line, or check data.format"
+        )
+    return int(text)

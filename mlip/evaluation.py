@@ -1,0 +1,85 @@
+"""A potential against a file of labelled structures: errors in all and by group, and the predictions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mlip.batch import Properties
+from mlip.data.write import to_atoms
+from mlip.model.evaluate import evaluate
+from mlip.model.potential import Potential
+from mlip.structure import Structure
+from mlip.training.examples import Examples
+from mlip.training.metrics import Errors
+
+PREFIX = "mlip_"  # of the names of predictions in files
+
+
+def evaluate_structures(
+    potential: Potential, structures: Sequence[Structure], *, by: str | None = None, quiet: bool = True
+) -> tuple[dict[str, dict[str, Any]], list[Properties]]:
+    """Errors of all structures and of each group, and the predictions one by one.
+
+    `by` names an info entry whose values are the groups; structures without it are the group "-".
+
+    Raises:
+        ValueError: no structure has that entry, or the potential does not know an element.
+    """
+    if by is not None and not any(by in structure.info for structure in structures):
+        known = sorted({name for structure in structures for name in structure.info})
+        raise ValueError(f"--by {by}: no structure has that entry; found {', '.join(known) or 'none at all'}")
+    examples = Examples(structures, potential.cutoff, potential.device)
+    total = Errors()
+    groups: defaultdict[str, Errors] = defaultdict(Errors)
+    predictions: list[Properties] = []
+    bar = tqdm(total=len(structures), unit="structure", disable=quiet, dynamic_ncols=True)
+    for chunk in examples.chunks():
+        batch, _, _ = examples.take(chunk)
+        predicted = evaluate(potential, batch).to(torch.device("cpu"))
+        for number, single in zip(chunk, _singles(predicted, [len(structures[n]) for n in chunk]), strict=True):
+            predictions.append(single)
+            total.add(single, examples.labels[number], examples.batches[number])
+            if by is not None:
+                group = str(structures[number].info.get(by, "-"))
+                groups[group].add(single, examples.labels[number], examples.batches[number])
+        bar.update(len(chunk))
+    bar.close()
+    return {"all": total.results(), **{name: groups[name].results() for name in sorted(groups)}}, predictions
+
+
+def write_predictions(path: Path, structures: Sequence[Structure], predictions: Sequence[Properties]) -> None:
+    """Write structures with their labels, and beside them mlip_energy, mlip_forces, mlip_energies, mlip_stress."""
+    frames = []
+    for structure, predicted in zip(structures, predictions, strict=True):
+        info = {name: value for name, value in structure.info.items() if not name.startswith(PREFIX)}
+        atoms = to_atoms(replace(structure, info=info))
+        assert predicted.forces is not None and predicted.atomic_energies is not None and predicted.stress is not None
+        atoms.info[PREFIX + "energy"] = float(predicted.energy[0])
+        atoms.arrays[PREFIX + "forces"] = predicted.forces.double().numpy()
+        atoms.arrays[PREFIX + "energies"] = predicted.atomic_energies.numpy()
+        stress = predicted.stress[0].double().numpy()
+        if np.isfinite(stress).all():
+            atoms.info[PREFIX + "stress"] = stress
+        frames.append(atoms)
+    ase.io.write(path, frames, format="extxyz")
+
+
+def _singles(predicted: Properties, sizes: Sequence[int]) -> list[Properties]:
+    """Predictions of a batch, one structure at a time."""
+    assert predicted.forces is not None and predicted.atomic_energies is not None and predicted.stress is not None
+    columns = (
+        predicted.energy.split(1),
+        predicted.forces.split(list(sizes)),
+        predicted.stress.split(1),
+        predicted.atomic_energies.split(list(sizes)),
+    )
+    return [Properties(*fields) for fields in zip(*columns, strict=True)]

@@ -1,0 +1,1 @@
+"""Doors to outside programs, one file each."""

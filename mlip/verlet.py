@@ -1,0 +1,65 @@
+"""A neighbor list with a skin: structures that move a little keep their pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from mlip.batch import AtomsBatch, to_batch
+from mlip.structure import Structure
+
+
+class VerletList:
+    r"""Pairs within cutoff + skin, searched anew only when an atom could have come within the cutoff unseen.
+
+    With displacements :math:`u` beyond the deformation F of the cell, the old pairs R = cutoff + skin do as long as
+
+    .. math:: 2 \max_i |u_i| + \lVert F - 1 \rVert_2\, R < \text{skin}
+
+    Source: Verlet, Phys. Rev. 159, 98 (1967); the term of the cell follows from the triangle inequality.
+
+    Raises:
+        ValueError: the skin is negative.
+    """
+
+    def __init__(self, cutoff: float, skin: float) -> None:
+        if not (np.isfinite(skin) and skin >= 0):
+            raise ValueError(f"skin is {skin} Å; it must be zero or a positive length")
+        self.cutoff, self.skin = cutoff, skin
+        self.searches = 0  # how often pairs were searched
+        self._structure: Structure | None = None
+        self._batch: AtomsBatch | None = None
+
+    def batch(
+        self,
+        numbers: Int[np.ndarray, "n"],
+        positions: Float[np.ndarray, "n 3"],
+        cell: Float[np.ndarray, "3 3"],
+        pbc: Bool[np.ndarray, "3"],
+    ) -> AtomsBatch:
+        """The structure as a batch of one on the CPU, with every pair within the cutoff and perhaps some beyond."""
+        if self._batch is None or not self._still_valid(numbers, positions, cell, pbc):
+            self._structure = Structure(numbers.copy(), positions.copy(), cell.copy(), pbc.copy())
+            self._batch = to_batch(self._structure, self.cutoff + self.skin)[0]
+            self.searches += 1
+            return self._batch
+        return self._batch._replace(
+            positions=torch.from_numpy(positions.copy()),
+            cell=torch.from_numpy(np.where(pbc[:, None], cell, 0.0))[None],
+        )
+
+    def _still_valid(self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
+        old = self._structure
+        assert old is not None
+        if not (np.array_equal(numbers, old.numbers) and np.array_equal(pbc, old.pbc)):
+            return False
+        affine, strain = old.positions, 0.0
+        if pbc.any() and not np.array_equal(cell, old.cell):
+            if not pbc.all():
+                return False
+            deformation = np.linalg.solve(old.cell, cell)
+            strain = float(np.linalg.norm(deformation - np.eye(3), 2))
+            affine = old.positions @ deformation
+        moved = float(np.sqrt(((positions - affine) ** 2).sum(axis=1).max()))
+        return 2 * moved + strain * (self.cutoff + self.skin) < self.skin
