@@ -29,7 +29,12 @@ MLIP_DEBUG=1 shows where a message comes from."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if any(text.startswith("-") or "overrides" not in options for text in rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}; see mlip {options.name} --help")
+    if rest:  # overrides that stand behind an option
+        options.overrides += rest
     level = logging.WARNING if options.quiet or options.json else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
     try:
@@ -120,7 +125,7 @@ def _add(
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no notes, only results and errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else")
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, name=name)
     return parser
 
 

@@ -16,9 +16,9 @@ def neighbor_pairs(
     """All directed pairs closer than the cutoff, with periodic images.
 
     Returns:
-        pairs (center, neighbor), sorted by center, then neighbor, then shift; shifts, the whole lattice vectors added to
-        the neighbor; distances in Å. Atoms may lie outside the cell, the cell may be shorter than the cutoff (an atom is
-        then its own neighbor), and open directions need no lattice vector.
+        pairs (center, neighbor), sorted by center, then neighbor, then shift; shifts, the whole lattice vectors added
+        to the neighbor; distances in Å. Atoms may lie outside the cell, the cell may be shorter than the cutoff (an
+        atom is then its own neighbor), and open directions need no lattice vector.
 
     Raises:
         ValueError: the cutoff is not a positive, finite length.

@@ -21,15 +21,15 @@ from mlip.verlet import VerletList
 class MLIPCalculator(Calculator):
     """Energy, forces, stress and atomic energies of a trained potential for ASE.
 
-    `potential` is a run folder, a potential file or a `Potential`; `device` is "auto", "cpu", "cuda" or "cuda:N"; `dtype`
-    is "float32" or "float64" (None: as trained); pairs within `skin` (Å) beyond the cutoff are kept between steps. One
-    evaluation makes all properties, whatever is asked for first. Stress needs three periodic directions.
+    `potential` is a run folder, a potential file or a `Potential`; `device` is "auto", "cpu", "cuda" or "cuda:N";
+    `dtype` is "float32" or "float64" (None: as trained); pairs within `skin` (Å) beyond the cutoff are kept between
+    steps. One evaluation makes all properties, whatever is asked first. Stress needs three periodic directions.
 
     Raises:
         ValueError: the potential cannot be read, the device is not there, or an element is unknown.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (as ASE declares it)
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(
-            f"{path}: not an {kind} file, or damaged ({str(error)[:100].splitlines()[0]}). Copy it again, or take another"
+            f"{path}: not an {kind} file, or damaged ({str(error)[:100].splitlines()[0]}). Copy it again"
         ) from error
     if not isinstance(content, dict) or content.get("format") != kind:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
