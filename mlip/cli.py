@@ -131,6 +131,7 @@ def _add(
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; more help large cells only (default: 1)")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: as trained)")
 
 
@@ -174,6 +175,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mlip.model.checkpoint import load_potential
     from mlip.training.metrics import table
 
+    _use_threads(options)
     data = data_section(options.data, options.overrides)
     dtype = getattr(torch, options.dtype) if options.dtype else None
     potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
@@ -194,6 +196,7 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.dynamics import Conditions, Simulation, Unphysical
     from mlip.interfaces.calculator import MLIPCalculator
 
+    _use_threads(options)
     names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed", "largest_force")
     conditions = Conditions(**{name: getattr(options, name) for name in names})
     start = existing_file(options.start)
@@ -238,6 +241,14 @@ def _schema(options: argparse.Namespace) -> None:
         reference_yaml() if options.yaml else json.dumps(Config.model_json_schema(), indent=1),
         end="" if options.yaml else "\n",
     )
+
+
+def _use_threads(options: argparse.Namespace) -> None:
+    import torch
+
+    if options.threads < 1:
+        raise ValueError(f"--threads is {options.threads}; expected at least 1")
+    torch.set_num_threads(options.threads)
 
 
 def _print(options: argparse.Namespace, results: dict[str, Any], text: str) -> None:

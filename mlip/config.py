@@ -32,7 +32,7 @@ class Run(Section):
     dtype: Literal["float32", "float64"] = Field(
         "float32", description="precision of features and networks; total energies are always float64"
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; null: as torch decides")
+    threads: int = Field(1, ge=1, description="CPU threads; more help large cells and batches only")
     overwrite: bool = Field(False, description="replace the results of an earlier run in run.dir")
     tensorboard: bool = Field(False, description="write TensorBoard events as well (pip install tensorboard)")
 

@@ -143,8 +143,7 @@ def _run(
     config: Config, parts: Parts, folder: Path, started: float, saved: Potential | None, quiet: bool
 ) -> dict[str, Any]:
     """Build, train, test and save; `saved` is the potential of the run to go on with."""
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
+    torch.set_num_threads(config.run.threads)
     device = device_of(config.run.device)
     dtype = getattr(torch, config.run.dtype)
     elements = elements_of(parts)
@@ -280,7 +279,7 @@ def environment(config: Config) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": config.run.threads or torch.get_num_threads(),
+        "threads": config.run.threads,
         "cores": os.cpu_count(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": {name: version(name) for name in names},
