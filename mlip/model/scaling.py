@@ -29,7 +29,7 @@ class FeatureScaling(nn.Module):
         return (features - self.shift.to(features)[element]) / self.scale.to(features)[element]
 
 
-def fitted_scaling(features: Sequence[Float[Tensor, "n D"]], method: str) -> FeatureScaling:
+def fitted_scaling(features: Sequence[Float[Tensor, "_ D"]], method: str) -> FeatureScaling:
     r"""Scaling from the features of each element's atoms in the training set.
 
     With the spread (standard deviation) :math:`\sigma_d`, its mean over functions :math:`\bar\sigma` and the mean

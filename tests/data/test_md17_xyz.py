@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from ase.units import kcal, mol
 
-from mlip.elements import SYMBOLS
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 
@@ -91,9 +90,3 @@ def test_a_blank_line_between_frames(tmp_path, water):
 def test_there_are_no_keys_to_name(tmp_path, water):
     with pytest.raises(ValueError, match=r"data\.energy_key is 'E', but a file of format md17_xyz has no keys"):
         read_structures(save(tmp_path, frames(water)), ReadOptions(energy_key="E"))
-
-
-def test_symbols_are_those_of_ase():
-    from ase.data import chemical_symbols
-
-    assert chemical_symbols[1:] == SYMBOLS
