@@ -15,7 +15,7 @@ from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import thermalize_momenta, Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
@@ -256,7 +256,7 @@ class Simulation:
 
 def set_velocities(atoms: Atoms, temperature: float, generator: np.random.Generator) -> None:
     """Maxwell-Boltzmann velocities at the temperature (K), without drift, nor rotation of a molecule."""
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
+    thermalize_momenta(atoms, temperature_K=temperature, rng=generator)
     if len(atoms) > 1:
         Stationary(atoms)
         if not atoms.pbc.any() and len(atoms) > 2:

@@ -17,7 +17,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from tqdm import tqdm
 
 REPEATS = {(1, 1, 1): 80, (2, 1, 1): 60, (2, 2, 1): 50, (2, 2, 2): 60, (3, 2, 2): 30, (3, 3, 3): 30}
@@ -50,7 +50,7 @@ def main() -> None:
         atoms = alloy(repeat, generator)
         atoms.calc = EMT()
         temperature = generator.uniform(100, 1200)
-        MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
+        thermalize_momenta(atoms, temperature_K=temperature, rng=generator)
         Langevin(
             atoms, 4 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, fixcm=True, rng=generator
         ).run(arguments.steps)

@@ -15,7 +15,7 @@ import numpy as np
 from ase import units
 from ase.build import molecule
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 from tqdm import tqdm
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     generator = np.random.default_rng(arguments.seed)
     atoms = molecule("CH3CH2OH")
     atoms.calc = TBLite(method="GFN2-xTB", verbosity=0, accuracy=0.1)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=arguments.temperature, rng=generator)
+    thermalize_momenta(atoms, temperature_K=arguments.temperature, rng=generator)
     dynamics = Langevin(
         atoms,
         timestep=arguments.timestep * units.fs,

@@ -1,0 +1,73 @@
+"""The benchmark scripts run and report; what they measure is not judged here."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+COMPARED = {
+    "training": {f"step_{batch}_{features}" for batch in (8, 32) for features in ("kept", "recomputed")},
+    "md": {"ase_step", "one_evaluation", "batch_given", "batch_searched", "box"},
+}
+OURS_ALONE = {"training": {"store_seconds", "store_size", "peak_memory"}, "md": set()}
+FACTS = {"size", "repeats", "threads", "descriptor", "functions", "hidden", "machine", "versions"}
+
+
+def command(benchmark, *options):
+    script = str(SCRIPTS / f"benchmark_{benchmark}.py")
+    return [sys.executable, "-W", "error::DeprecationWarning:__main__", script, *options]
+
+
+def run(benchmark, *options, **environment):
+    """What the script printed, and the object on its last line."""
+    done = subprocess.run(
+        command(benchmark, *options), capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("benchmark", COMPARED)
+def test_every_figure_is_a_positive_number(benchmark):
+    printed, result = run(benchmark, "--tiny")
+    figures = result["figures"]
+    assert result["benchmark"] == benchmark
+    assert set(result) >= FACTS
+    assert set(figures) == COMPARED[benchmark] | OURS_ALONE[benchmark]
+    assert all(figure["mlip"] > 0 for figure in figures.values())
+    if find_spec("torchani"):
+        assert all(figures[name]["torchani"] > 0 for name in COMPARED[benchmark])
+        assert all(
+            figures[name]["ratio"] == pytest.approx(figures[name]["mlip"] / figures[name]["torchani"])
+            for name in COMPARED[benchmark]
+        )
+    assert "mlip/TorchANI" in printed
+
+
+@pytest.mark.parametrize("benchmark", COMPARED)
+def test_without_torchani_our_figures_stand_alone(benchmark, tmp_path):
+    (tmp_path / "torchani.py").write_text("raise ModuleNotFoundError('No module named torchani', name='torchani')")
+    printed, result = run(benchmark, "--tiny", "--repeats", "1", "--descriptor", "ani1x", PYTHONPATH=str(tmp_path))
+    assert 'TorchANI is not installed: pip install "mlip[bench]"' in printed
+    assert all(figure["mlip"] > 0 for figure in result["figures"].values())
+    assert all(figure["torchani"] is None and figure["ratio"] is None for figure in result["figures"].values())
+    assert result["repeats"] == 1
+    assert result["descriptor"] == "ani1x"
+    assert result["versions"]["torchani"] is None
+
+
+def test_help_teaches():
+    printed = subprocess.run(command("md", "--help"), capture_output=True, text=True, timeout=60)
+    assert printed.returncode == 0
+    assert "take turns" in printed.stdout
+
+
+def test_a_wrong_number_is_named():
+    refused = subprocess.run(command("training", "--repeats", "0"), capture_output=True, text=True, timeout=60)
+    assert refused.returncode != 0
+    assert "--repeats is 0; it must be at least 1" in refused.stderr
