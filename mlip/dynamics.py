@@ -15,7 +15,7 @@ from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
-from ase.md.velocitydistribution import thermalize_momenta, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
@@ -276,7 +276,7 @@ def make_dynamics(atoms: Atoms, conditions: Conditions, generator: np.random.Gen
         return VelocityVerlet(atoms, timestep)
     if conditions.ensemble == "langevin":
         friction = conditions.friction / units.fs
-        return Langevin(atoms, timestep, friction=friction, rng=generator, fixcm=len(atoms) > 1, temperature_K=kelvin)
+        return Langevin(atoms, timestep, friction=friction, fixcm=False, rng=generator, temperature_K=kelvin)
     if conditions.ensemble == "nose-hoover":
         return NoseHooverChainNVT(atoms, timestep, tdamp=tdamp, temperature_K=kelvin)
     barostat = IsotropicMTKNPT if conditions.ensemble == "npt" else MTKNPT

@@ -52,7 +52,7 @@ def main() -> None:
         temperature = generator.uniform(100, 1200)
         thermalize_momenta(atoms, temperature_K=temperature, rng=generator)
         Langevin(
-            atoms, 4 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, fixcm=True, rng=generator
+            atoms, 4 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, fixcm=False, rng=generator
         ).run(arguments.steps)
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
         frame.info["temperature"] = round(temperature)

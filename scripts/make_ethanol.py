@@ -41,7 +41,7 @@ def main() -> None:
         timestep=arguments.timestep * units.fs,
         temperature_K=arguments.temperature,
         friction=0.01 / units.fs,
-        fixcm=True,
+        fixcm=False,
         rng=generator,
     )
     dynamics.run(arguments.equilibration)
