@@ -83,32 +83,40 @@ def _explicit(values: dict[str, Any]) -> SymmetryFunction:
     return function_from_dict({**values, **numbers})
 
 
-def make_potential(
-    config: Config, descriptor: ACSF, structures: Sequence[Structure], features: Sequence[Tensor]
-) -> Potential:
-    """A potential with scaling and reference energies from the training data and random weights."""
-    model = config.model
-    elements = descriptor.elements
+def network_shapes(config: Config, elements: Sequence[int]) -> tuple[list[tuple[int, ...]], list[str]]:
+    """Hidden widths and activation of each element's network.
+
+    Raises:
+        ValueError: the config names an element that is not there.
+    """
+    networks = config.model.networks
     names = [symbol(number) for number in elements]
-    strangers = sorted(set(model.networks.elements) - set(names))
+    strangers = sorted(set(networks.elements) - set(names))
     if strangers:
         raise ValueError(f"model.networks.elements names {', '.join(strangers)}; the data hold {', '.join(names)}")
-    overrides = [model.networks.elements.get(name) for name in names]
+    overrides = [networks.elements.get(name) for name in names]
+    hidden = [(o and o.hidden) or networks.hidden for o in overrides]
+    return hidden, [(o and o.activation) or networks.activation for o in overrides]
+
+
+def make_potential(
+    config: Config,
+    descriptor: ACSF,
+    structures: Sequence[Structure],
+    references: Sequence[float],
+    features: Sequence[Tensor],
+) -> Potential:
+    """A potential with scaling from the features of each element's training atoms, and random weights."""
+    hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
-    networks = AtomicNetworks(
-        len(descriptor.functions),
-        [(o and o.hidden) or model.networks.hidden for o in overrides],
-        [(o and o.activation) or model.networks.activation for o in overrides],
-        generator,
-    )
-    method = model.reference_energies.method
+    networks = AtomicNetworks(len(descriptor.functions), hidden, activation, generator)
     return Potential(
         descriptor,
-        fitted_scaling(features, model.scaling),
+        fitted_scaling(features, config.model.scaling),
         networks.to(getattr(torch, config.run.dtype)),
-        reference_energies_of(config, structures, elements),
+        references,
         energy_scale=energy_scale(structures),
-        anchored=method in ("isolated", "given"),
+        anchored=config.model.reference_energies.method in ("isolated", "given"),
     )
 
 

@@ -16,6 +16,10 @@ from mlip.structure import Structure
 CLOSEST = 0.2  # Å; no two nuclei of a chemical system come nearer, so a smaller distance is a mistake in the data
 
 
+class OverlappingAtoms(ValueError):  # noqa: N818 (what it is)
+    """Two atoms lie on top of each other."""
+
+
 class AtomsBatch(NamedTuple):
     """Structures as a model sees them. N atoms of S structures, P directed pairs within the cutoff."""
 
@@ -56,19 +60,20 @@ def to_batch(structure: Structure, cutoff: float) -> tuple[AtomsBatch, Propertie
     """One structure as a batch of one, with all its pairs, and its labels.
 
     Raises:
-        ValueError: two atoms lie on top of each other; the message names the structure and the atoms.
+        OverlappingAtoms: two atoms lie on top of each other; the message names the structure and the atoms.
     """
-    pairs, shifts, distances = neighbor_pairs(structure.positions, structure.cell, structure.pbc, cutoff)
+    positions, cell = structure.positions.astype(np.float64), structure.cell.astype(np.float64)
+    pairs, shifts, distances = neighbor_pairs(positions, cell, structure.pbc, cutoff)
     if len(distances) and distances.min() < CLOSEST:
         center, neighbor = pairs[:, distances.argmin()]
-        raise ValueError(
+        raise OverlappingAtoms(
             f"{structure.origin}: atoms {center} and {neighbor} are {distances.min():.3g} Å apart; expected at least "
             f"{CLOSEST} Å. Check the positions, their unit, the cell and pbc"
         )
     batch = AtomsBatch(
         numbers=torch.from_numpy(structure.numbers.astype(np.int64)),
-        positions=torch.from_numpy(structure.positions.astype(np.float64)),
-        cell=torch.from_numpy(np.where(structure.pbc[:, None], structure.cell, 0.0))[None],
+        positions=torch.from_numpy(positions),
+        cell=torch.from_numpy(np.where(structure.pbc[:, None], cell, 0.0))[None],
         structure=torch.zeros(len(structure), dtype=torch.int64),
         pairs=torch.from_numpy(pairs),
         shifts=torch.from_numpy(shifts),

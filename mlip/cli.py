@@ -140,6 +140,7 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError("mlip train takes a config file, or --resume RUN; give one of them")
     from mlip import run
     from mlip.configfile import load_config
+    from mlip.preparation import PARTS
     from mlip.training.loop import Stopped
     from mlip.training.metrics import table
 
@@ -155,7 +156,7 @@ def _train(options: argparse.Namespace) -> int:
     except Stopped as stop:
         print(f"mlip: {stop}; go on with: mlip train --resume {folder}", file=sys.stderr)
         return 128 + stop.number
-    parts: dict[str, Any] = {name: results[name] for name in run.PARTS if name in results}
+    parts: dict[str, Any] = {name: results[name] for name in PARTS if name in results}
     _print(
         options,
         results,
@@ -177,6 +178,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     _use_threads(options)
     data = data_section(options.data, options.overrides)
+    if options.output is not None:
+        if options.output.is_dir() or not options.output.parent.is_dir():
+            raise ValueError(f"--output is {options.output}; expected a file name in a folder that exists")
+        if options.output.exists() and options.output.samefile(options.data):
+            raise ValueError(f"--output is {options.output}, the data itself; choose another file")
     dtype = getattr(torch, options.dtype) if options.dtype else None
     potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
     structures = read_structures(data.train, read_options(data, index=data.index))
@@ -209,9 +215,9 @@ def _md(options: argparse.Namespace) -> int:
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype)
     simulation = Simulation(atoms, conditions, options.output, interval=options.interval)
     simulation.restart() if options.restart else simulation.start()
-    stop = _StopAtSignal()
     try:
-        summary = simulation.run(options.steps, quiet=options.quiet or options.json, should_stop=stop)
+        with _StopAtSignal() as stop:
+            summary = simulation.run(options.steps, quiet=options.quiet or options.json, should_stop=stop)
     except Unphysical as error:
         print(f"mlip: stopped: {error}", file=sys.stderr)
         return UNPHYSICAL
@@ -225,10 +231,10 @@ def _md(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from mlip import run
     from mlip.configfile import load_config
+    from mlip.preparation import prepare
 
-    summary = run.check(load_config(options.config, options.overrides))
+    summary = prepare(load_config(options.config, options.overrides)).summary()
     width = max(len(name) for name in summary)
     _print(options, summary, "\n".join(f"{name:>{width}}: {value}" for name, value in summary.items()))
 
@@ -260,8 +266,15 @@ class _StopAtSignal:
 
     def __init__(self) -> None:
         self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._take)
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopAtSignal:
+        self._handlers = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def __call__(self) -> bool:
         return bool(self.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 EnergyUnit = Literal["eV", "meV", "kcal/mol", "kJ/mol", "Hartree", "Rydberg"]
 LengthUnit = Literal["Ang", "Bohr", "nm"]
@@ -14,7 +14,16 @@ Load = Literal["tension", "compression"]
 Activation = Literal["silu", "tanh", "sigmoid", "softplus", "celu", "gelu", "relu", "gaussian", "cosine"]
 CutoffName = Literal["cosine", "tanh", "polynomial"]
 Symbol = Annotated[str, Field(pattern="^[A-Z][a-z]?$")]
-Amount = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, le=1)]
+
+
+def _amount(value: int | float) -> int | float:
+    """A count or a fraction."""
+    if value < 0 or (isinstance(value, float) and not 0 < value <= 1):
+        raise ValueError("expected a whole number of structures, or a fraction in (0, 1]")
+    return value
+
+
+Amount = Annotated[int | float, AfterValidator(_amount)]
 
 
 class Section(BaseModel):

@@ -24,12 +24,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             the path of the key, what was found and what is expected.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: this is a folder; expected a config file")
     if not path.is_file():
         raise ValueError(f"{path}: no such config file. `mlip schema --yaml` prints one with every key")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if values is None:
+        raise ValueError(f"{path}: is empty; expected the sections {', '.join(Config.model_fields)}")
     if not isinstance(values, dict):
         raise ValueError(
             f"{path}: holds {type(values).__name__}; expected the sections {', '.join(Config.model_fields)}"
@@ -62,6 +66,10 @@ def data_section(path: str, overrides: Sequence[str]) -> Data:
     for override in overrides:
         if not override.startswith("data."):
             raise ValueError(f"'{override}': only data.* can be given here, such as data.energy_key=REF_energy")
+        if override.startswith(("data.train", "data.valid", "data.test", "data.split")):
+            raise ValueError(
+                f"'{override}': there is one file here and no split; {path} is read whole, or data.index of it"
+            )
         apply_override(values, override)
     return parse_config(values, "command line").data
 
@@ -99,7 +107,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 
 def as_yaml(config: Config) -> str:
     """The resolved config with every value, as YAML that reads back to the same config."""
-    return yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False, allow_unicode=True)
+    return yaml.dump(json.loads(config.model_dump_json()), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def reference_yaml() -> str:
@@ -112,19 +120,32 @@ def reference_yaml() -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice and reads 1e-3 as a number."""
+    """YAML that refuses a key given twice and takes words as words: 1e-3 is a number, off, no and 20:30 are text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"key '{name}' stands twice{node.start_mark}")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.YAMLError(f"key '{key.value}' stands twice, again{key.start_mark}")
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that either reader, ours or YAML 1.1's, would take for something else."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
+):
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
 def _index(key: str, place: list, override: str) -> int:
@@ -154,6 +175,10 @@ def _explain(problem: Any) -> str:
         near = difflib.get_close_matches(str(last), known, n=1)
         cure = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
         return f"unknown key '{where}'; {cure}"
+    if problem["type"].startswith("union_tag"):
+        name = problem["ctx"]["discriminator"].strip("'")
+        choices = [tag for model in _models(_step(place, last)[0]) for tag in _tags(model)]
+        return f"{where} is {problem['input']!r}; its '{name}' should be one of {', '.join(choices)}"
     if problem["type"] == "missing":
         return f"{where} is missing; it has no default"
     message = problem["msg"].removeprefix("Value error, ")
@@ -166,6 +191,8 @@ def _step(place: Any, part: str | int) -> tuple[Any, bool]:
     """What one part of an error's path leads to, and whether the user wrote that part (union tags are pydantic's)."""
     if isinstance(part, int):
         return list(_models(place)), True
+    if get_origin(place) is dict:
+        return _models(place), True
     models = _models(place)
     for model in models:
         if part in model.model_fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_mom
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
+from mlip.batch import OverlappingAtoms
 from mlip.trajectory import TrajectoryFile, load_state, save_state
 
 ENSEMBLES = ("nve", "langevin", "nose-hoover", "npt", "npt-flexible")
@@ -34,6 +36,10 @@ _INNER_STATE: dict[str, tuple[str, ...]] = {
     ),
     "npt-flexible": ("_thermostat._eta", "_thermostat._p_eta", "_barostat._xi", "_barostat._p_xi", "_p_g"),
 }  # fmt: skip
+
+
+# A run that changed these on the way would be no run; its files could not tell.
+_SAME_ON_RESTART = ("ensemble", "temperature", "pressure", "timestep", "friction")
 
 
 class Unphysical(RuntimeError):  # noqa: N818 (the run's verdict, not the program's failure)
@@ -57,16 +63,21 @@ class Conditions:
     barostat_time: float | None = None  # fs; None: 1000 timesteps
     seed: int = 1
     largest_force: float = 200.0  # eV/Å, beyond which the run is stopped
+    largest_drift: float = 1.0  # eV/atom of the conserved energy, beyond which the run is stopped
 
     def __post_init__(self) -> None:
         if self.ensemble not in ENSEMBLES:
             raise ValueError(f"--ensemble is '{self.ensemble}'; known: {', '.join(ENSEMBLES)}")
-        for name in ("timestep", "friction", "largest_force"):
+        for name in ("timestep", "friction", "largest_force", "largest_drift"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"--{name.replace('_', '-')} is {value}; expected a positive number")
         if not (np.isfinite(self.temperature) and self.temperature >= 0):
             raise ValueError(f"--temperature is {self.temperature} K; expected zero or a positive number")
+        if not np.isfinite(self.pressure):
+            raise ValueError(f"--pressure is {self.pressure} GPa; expected a finite number")
+        if self.seed < 0:
+            raise ValueError(f"--seed is {self.seed}; expected zero or a positive whole number")
         if self.timestep > 20:
             raise ValueError(f"--timestep is {self.timestep} fs; steps above 20 fs cannot follow the atoms")
 
@@ -90,6 +101,11 @@ class Simulation:
         self.step = 0
         self.dynamics: Any = None
         self._initial: float | None = None  # conserved energy at the start, eV
+        self._written = (
+            0,
+            0,
+            0,
+        )  # frames, bytes and bytes of the log up to the last step that is a multiple of interval
 
     def start(self) -> None:
         """Begin at step 0, with velocities of the temperature unless the atoms have some.
@@ -101,6 +117,8 @@ class Simulation:
             raise ValueError(
                 f"{self.trajectory.path} exists. Go on with it: --restart; or choose another --output, or remove it"
             )
+        self.log.unlink(missing_ok=True)  # of a trajectory that was removed
+        self.state.unlink(missing_ok=True)
         if not self.atoms.has("momenta"):
             set_velocities(self.atoms, self.conditions.temperature, self.generator)
         self.dynamics = make_dynamics(self.atoms, self.conditions, self.generator)
@@ -112,14 +130,17 @@ class Simulation:
             ValueError: there is no state, or it belongs to other atoms or another ensemble.
         """
         state = load_state(self.state)
-        if (
-            not np.array_equal(state["numbers"], self.atoms.numbers)
-            or str(state["ensemble"]) != self.conditions.ensemble
-        ):
+        if not np.array_equal(state["numbers"], self.atoms.numbers) or not np.array_equal(state["pbc"], self.atoms.pbc):
             raise ValueError(
-                f"{self.state}: belongs to a run of {len(state['numbers'])} atoms with --ensemble {state['ensemble']}; "
-                "restart with the same structure and ensemble"
+                f"{self.state}: belongs to a run of {len(state['numbers'])} atoms with pbc {state['pbc'].tolist()}; "
+                "restart with the same structure"
             )
+        for name in _SAME_ON_RESTART:
+            old, new = state[name].item(), getattr(self.conditions, name)
+            if old != new:
+                raise ValueError(
+                    f"{self.state}: belongs to a run with --{name} {old}, not {new}; restart under the same conditions"
+                )
         self.atoms.set_cell(state["cell"])
         self.atoms.set_positions(state["positions"])
         self.atoms.set_momenta(state["momenta"])
@@ -130,9 +151,10 @@ class Simulation:
             setattr(reduce(getattr, owners, self.dynamics), last, _as_saved(state[name]))
         self.step = int(state["step"])
         self._initial = float(state["initial"])
-        self.trajectory.truncate(int(state["frames"]), int(state["bytes"]))
-        rows = self.log.read_text(encoding="utf-8").splitlines(keepends=True) if self.log.exists() else []
-        self.log.write_text("".join(row for n, row in enumerate(rows) if not n or int(row.split(",")[0]) <= self.step))
+        self._written = (int(state["frames"]), int(state["bytes"]), int(state["log_bytes"]))
+        self.trajectory.truncate(*self._written[:2])
+        if self.log.exists():
+            os.truncate(self.log, int(state["log_bytes"]))
 
     def run(
         self, steps: int, *, quiet: bool = False, should_stop: Callable[[], bool] = lambda: False
@@ -143,6 +165,8 @@ class Simulation:
             Unphysical: a coordinate or force is not finite, or a force is larger than the conditions allow.
         """
         assert self.dynamics is not None, "start or restart comes first"
+        if steps < 0:
+            raise ValueError(f"--steps is {steps}; expected zero or a positive whole number")
         began, first = time.monotonic(), self.step
         saved = began
         if self.step == 0:
@@ -174,18 +198,20 @@ class Simulation:
     def _advance(self) -> None:
         try:
             self.dynamics.step()
-        except (
-            ValueError
-        ) as error:  # the neighbor search refuses atoms on top of each other and numbers that are not finite
+        except ValueError as error:  # atoms on top of each other, numbers that are not finite
             self._fail(str(error))
         self.step += 1
         self._check()
 
     def _check(self) -> None:
-        forces = self.atoms.get_forces()
+        try:
+            forces = self.atoms.get_forces()
+            energy = self.atoms.get_potential_energy()
+        except OverlappingAtoms as error:
+            self._fail(str(error))
         largest = float(np.abs(forces).max())
-        if not np.isfinite(forces).all() or not np.isfinite(self.atoms.positions).all():
-            self._fail("a position or force is not a finite number")
+        if not (np.isfinite(forces).all() and np.isfinite(energy) and np.isfinite(self.atoms.positions).all()):
+            self._fail("the energy, a position or a force is not a finite number")
         if largest > self.conditions.largest_force:
             atom = int(np.abs(forces).max(axis=1).argmax())
             self._fail(f"the force on atom {atom} is {largest:.3g} eV/Å, above {self.conditions.largest_force:g}")
@@ -205,13 +231,16 @@ class Simulation:
         """Write a frame and a row of the log."""
         if self._initial is None:
             self._initial = self._conserved()
+        drift = self._drift()
+        if self.conditions.ensemble != "langevin" and abs(drift) > 1e3 * self.conditions.largest_drift:
+            self._fail(f"the conserved energy has drifted by {1e-3 * drift:+.3g} eV per atom")
         row = {
             "step": self.step,
             "time_fs": self.step * self.conditions.timestep,
             "temperature": float(self.atoms.get_temperature()),
             "potential_energy": float(self.atoms.get_potential_energy()),
             "kinetic_energy": float(self.atoms.get_kinetic_energy()),
-            "drift_meV_per_atom": self._drift(),
+            "drift_meV_per_atom": drift,
         }
         if self.atoms.pbc.all():
             row["volume"] = float(self.atoms.get_volume())
@@ -222,6 +251,8 @@ class Simulation:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+        if self.step % self.interval == 0:
+            self._written = (self.trajectory.frames, self.trajectory.size(), self.log.stat().st_size)
         return row
 
     def _conserved(self) -> float:
@@ -245,11 +276,13 @@ class Simulation:
             positions=self.atoms.positions,
             momenta=self.atoms.get_momenta(),
             cell=self.atoms.cell.array,
-            ensemble=self.conditions.ensemble,
+            pbc=self.atoms.pbc,
+            **{name: getattr(self.conditions, name) for name in _SAME_ON_RESTART},
             step=self.step,
             initial=self._initial,
-            frames=self.trajectory.frames,
-            bytes=self.trajectory.size(),
+            frames=self._written[0],
+            bytes=self._written[1],
+            log_bytes=self._written[2],
             **inner,
         )
 

@@ -17,6 +17,7 @@ from mlip.batch import Properties
 from mlip.data.write import to_atoms
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
+from mlip.preparation import require_known
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 from mlip.training.metrics import Errors
@@ -34,6 +35,7 @@ def evaluate_structures(
     Raises:
         ValueError: no structure has that entry, or the potential does not know an element.
     """
+    require_known(set(potential.elements), structures, "structure the potential was trained on")
     if by is not None and not any(by in structure.info for structure in structures):
         known = sorted({name for structure in structures for name in structure.info})
         raise ValueError(f"--by {by}: no structure has that entry; found {', '.join(known) or 'none at all'}")
@@ -53,7 +55,8 @@ def evaluate_structures(
                 groups[group].add(single, examples.labels[number], examples.batches[number])
         bar.update(len(chunk))
     bar.close()
-    return {"all": total.results(), **{name: groups[name].results() for name in sorted(groups)}}, predictions
+    named = {f"{by}={name}" if name == "all" else name: groups[name].results() for name in sorted(groups)}
+    return {"all": total.results(), **named}, predictions
 
 
 def write_predictions(path: Path, structures: Sequence[Structure], predictions: Sequence[Properties]) -> None:

@@ -2,70 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mlip.assembly import functions_of, make_potential, plan_of, read_options, reference_energies_of
+from mlip.assembly import make_potential, plan_of
 from mlip.batch import pair_vectors
 from mlip.config import Config
 from mlip.configfile import as_yaml, load_config
-from mlip.data.read import read_structures
-from mlip.data.split import Split, read_split, split_indices, write_split
+from mlip.data.split import write_split
 from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.parameters import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import device_of
-from mlip.elements import symbol, symbols
+from mlip.elements import symbol
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Potential
-from mlip.structure import Structure
+from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer, evaluate_examples
 from mlip.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("train", "valid", "test")
-CONFIG_FILE, SPLIT_FILE, RESULTS_FILE, ENVIRONMENT_FILE = (
-    "config.yaml",
-    "split.json",
-    "results.json",
-    "environment.json",
-)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The structures of a run, and where in data.train they stand (empty for a part from its own file)."""
-
-    train: list[Structure]
-    valid: list[Structure]
-    test: list[Structure]
-    split: Split
-
-    def fingerprint(self) -> str:
-        """A hash of everything that was read; it tells whether the data changed since."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.valid, self.test):
-            for s in part:
-                digest.update(s.numbers.tobytes() + s.positions.tobytes() + s.cell.tobytes() + s.pbc.tobytes())
-                for label in (s.energy, s.forces, s.stress):
-                    digest.update(b"-" if label is None else np.asarray(label, dtype=np.float64).tobytes())
-            digest.update(b"|")
-        return digest.hexdigest()
+CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
+RESULTS_FILE = "results.json"
+RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE)
 
 
 def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
@@ -75,14 +46,17 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         ValueError: config, data and run folder do not fit together; the message says what and where.
         Stopped: SIGINT or SIGTERM came; `resume` goes on.
     """
-    folder = _new_folder(config)
     started = time.monotonic()
-    parts = read_parts(config)
+    require_free_folder(config)
+    ready = prepare(config)
+    folder = Path(config.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in RESULT_FILES:
+        (folder / name).unlink(missing_ok=True)
     (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
-    write_split(folder / SPLIT_FILE, parts.split)
-    return _run(config, parts, folder, started, None, quiet)
+    write_split(folder / SPLIT_FILE, ready.parts.split)
+    return _run(ready, folder, started, None, quiet)
 
 
 def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
@@ -91,73 +65,34 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     Raises:
         ValueError: the folder holds no run, or the data changed since it began.
     """
+    started = time.monotonic()
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder}: no {CONFIG_FILE} in it; expected the run folder of an earlier `mlip train`")
     config = load_config(folder / CONFIG_FILE)
-    started = time.monotonic()
-    parts = read_parts(config)
+    ready = prepare(config)
     potential = None
     if (folder / CHECKPOINT_FILE).is_file():
         content = load_content(folder)
-        if content["provenance"]["data"] != parts.fingerprint():
+        if content["provenance"]["data"] != ready.parts.fingerprint():
             raise ValueError(
                 f"{folder}: the data changed since this run began (data.train is {config.data.train}); "
                 "resuming would mix two data sets. Restore the files, or start a new run"
             )
-        potential = potential_from(content).to(device_of(config.run.device))
-    return _run(config, parts, folder, started, potential, quiet)
+        potential = potential_from(content).to(ready.device)
+    return _run(ready, folder, started, potential, quiet)
 
 
-def check(config: Config) -> dict[str, Any]:
-    """Read everything a training needs without training; returns what was found.
-
-    Raises:
-        ValueError: as `train` would.
-    """
-    parts = read_parts(config)
-    elements = elements_of(parts)
-    descriptor = ACSF(elements, functions_of(config, elements))
-    examples = Examples(parts.train, descriptor.cutoff, torch.device("cpu"))
-    sizes = [len(s) for s in parts.train]
-    return {
-        "structures": {name: len(getattr(parts, name)) for name in PARTS},
-        "elements": symbols(elements),
-        "atoms per structure": f"{min(sizes)} to {max(sizes)}",
-        "labels in train": {
-            name: sum(getattr(s, name) is not None for s in parts.train) for name in ("energy", "forces", "stress")
-        },
-        "symmetry functions": len(descriptor.functions),
-        "neighbors per atom": round(examples.pairs / sum(sizes), 1),
-        "kept features (GB)": round(
-            bytes_needed(descriptor, examples.batches, getattr(torch, config.run.dtype)) / 1e9, 3
-        ),
-        "reference energies (eV)": dict(
-            zip(map(symbol, elements), reference_energies_of(config, parts.train, elements), strict=True)
-        ),
-        "run folder": config.run.dir,
-    }
-
-
-def _run(
-    config: Config, parts: Parts, folder: Path, started: float, saved: Potential | None, quiet: bool
-) -> dict[str, Any]:
-    """Build, train, test and save; `saved` is the potential of the run to go on with."""
+def _run(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
+    """Train, test and save; `saved` is the potential of the run to go on with."""
+    config, examples = ready.config, ready.examples
     torch.set_num_threads(config.run.threads)
-    device = device_of(config.run.device)
-    dtype = getattr(torch, config.run.dtype)
-    elements = elements_of(parts)
-    descriptor = ACSF(elements, functions_of(config, elements)).to(device)
-    examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
-    if not examples["train"].pairs:
-        raise ValueError(
-            f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned"
-        )
-    keep_features(config, descriptor, examples, dtype)
+    keep_features(config, ready.descriptor, examples)
     if saved is None:
-        features = features_by_element(descriptor, examples["train"])
-        report_redundancy(features, descriptor)
-        potential = make_potential(config, descriptor, parts.train, features).to(device)
+        features = features_by_element(ready.descriptor, examples["train"])
+        report_redundancy(features, ready.descriptor)
+        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
+        potential = potential.to(ready.device)
     else:
         potential = saved
     optimizer = make_optimizer(parameters=potential.networks.parameters(), **config.training.optimizer.model_dump())
@@ -165,72 +100,43 @@ def _run(
     if saved is not None:
         trainer.resume()
         logger.info("resumed at epoch %d of %d", trainer.progress.epoch, config.training.epochs)
+    before = trainer.progress.seconds
 
     def save_best() -> None:
         latest = {name: value.clone() for name, value in potential.networks.state_dict().items()}
         potential.networks.load_state_dict(trainer.best)
-        save_potential(folder / POTENTIAL_FILE, potential, provenance(config, parts, trainer))
+        save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, trainer))
         potential.networks.load_state_dict(latest)
 
     trainer.run(on_save=save_best, on_epoch=_tensorboard(config, folder), quiet=quiet)
-    results: dict[str, Any] = {"seconds": time.monotonic() - started, "best_epoch": trainer.progress.best_epoch}
+    results: dict[str, Any] = {}
     for name in PARTS:
         if len(examples[name]):
             results[name] = evaluate_examples(potential, examples[name])[1].results()
+    results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
     (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
 
 
-def read_parts(config: Config) -> Parts:
-    """Read the data files and divide them as the config says.
+def require_free_folder(config: Config) -> None:
+    """See that the run folder holds no earlier run, unless that may be replaced.
 
     Raises:
-        ValueError: a file or a split is unfit, or validation or test data hold an element that training data do not.
+        ValueError: it does.
     """
-    data = config.data
-    structures = read_structures(data.train, read_options(data, index=data.index))
-    split = data.split
-    if split.file is not None:
-        found = read_split(split.file, len(structures))
-    else:
-        for name in ("valid", "test"):
-            if getattr(split, name) and getattr(data, name):
-                raise ValueError(f"data.{name} and data.split.{name} are both given; give the file or the amount")
-        valid = split.valid if split.valid is not None else (0 if data.valid else 0.1)
-        seed = config.run.seed if split.seed is None else split.seed
-        found = split_indices(len(structures), split.train, valid, split.test or 0, seed)
-    chosen = {name: [structures[i] for i in places] for name, places in found._asdict().items()}
-    for name in ("valid", "test"):
-        path = getattr(data, name)
-        if path is not None:
-            chosen[name] = read_structures(path, read_options(data))
-            found = found._replace(**{name: []})
-    parts = Parts(chosen["train"], chosen["valid"], chosen["test"], found)
-    if not any(s.energy is not None or s.forces is not None or s.stress is not None for s in parts.train):
+    folder = Path(config.run.dir)
+    if not config.run.overwrite and any((folder / name).exists() for name in RESULT_FILES):
         raise ValueError(
-            f"{data.train}: no structure has an energy, forces or stress to train on. "
-            "Set data.energy_key and data.forces_key to their names in the file"
+            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}; "
+            "replace it: run.overwrite=true; or choose another run.dir"
         )
-    known = {int(z) for s in parts.train for z in s.numbers}
-    for s in [*parts.valid, *parts.test]:
-        strangers = sorted({int(z) for z in s.numbers} - known)
-        if strangers:
-            raise ValueError(
-                f"{s.origin}: holds {symbols(strangers)}, which no training structure has ({symbols(sorted(known))}). "
-                "Add such structures to the training set or remove this one"
-            )
-    return parts
 
 
-def elements_of(parts: Parts) -> list[int]:
-    """Atomic numbers in the training data, ascending."""
-    return sorted({int(z) for s in parts.train for z in s.numbers})
-
-
-def keep_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples], dtype: torch.dtype) -> None:
+def keep_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> None:
     """Compute features and Jacobians of training and validation structures once, if they are to be kept."""
     if config.training.cache == "off":
         return
+    dtype = getattr(torch, config.run.dtype)
     kept = [part for name, part in examples.items() if name != "test" and len(part)]
     size = sum(bytes_needed(descriptor, part.batches, dtype) for part in kept) / 1e9
     if config.training.cache == "auto" and size > config.training.cache_limit:
@@ -296,25 +202,6 @@ def provenance(config: Config, parts: Parts, trainer: Trainer) -> dict[str, Any]
         "best_epoch": trainer.progress.best_epoch,
         "best_loss": trainer.progress.best_loss,
     }
-
-
-def _new_folder(config: Config) -> Path:
-    folder = Path(config.run.dir)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"run.dir is {folder}, which is a file; expected a folder or a new name")
-    old = [
-        folder / name
-        for name in (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE)
-        if (folder / name).exists()
-    ]
-    if old and not config.run.overwrite:
-        raise ValueError(
-            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}; "
-            "replace it: run.overwrite=true; or choose another run.dir"
-        )
-    for path in old:
-        path.unlink()
-    return folder
 
 
 def _tensorboard(config: Config, folder: Path) -> Callable[[Mapping[str, float]], None]:

@@ -89,7 +89,7 @@ def load_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; there is no run to go on with. Leave --restart away to begin one")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             values = dict(file)
         return {**values, "generator": json.loads(str(values["generator"]))}
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:

@@ -40,8 +40,10 @@ class VerletList:
     ) -> AtomsBatch:
         """The structure as a batch of one on the CPU, with every pair within the cutoff and perhaps some beyond."""
         if self._batch is None or not self._still_valid(numbers, positions, cell, pbc):
-            self._structure = Structure(numbers.copy(), positions.copy(), cell.copy(), pbc.copy())
-            self._batch = to_batch(self._structure, self.cutoff + self.skin)[0]
+            self._batch = None  # if the search fails, no old pairs are left behind
+            structure = Structure(numbers.copy(), positions.copy(), cell.copy(), pbc.copy())
+            self._batch = to_batch(structure, self.cutoff + self.skin)[0]
+            self._structure = structure
             self.searches += 1
             return self._batch
         return self._batch._replace(

@@ -114,7 +114,7 @@ def untrained_potential(config: Config, structures: Sequence[Structure]) -> Pote
     """The potential a training would begin with: fitted scaling, random weights."""
     descriptor = descriptor_of(config, structures)
     features = features_by_element(descriptor, Examples(structures, descriptor.cutoff, CPU))
-    return make_potential(config, descriptor, structures, features)
+    return make_potential(config, descriptor, structures, [0.0] * len(descriptor.elements), features)
 
 
 def torchani_is_there() -> bool:

@@ -84,12 +84,14 @@ def _sizes(count: int, wanted: dict[str, int | float | None]) -> dict[str, int]:
     for name, size in wanted.items():
         size = 0 if size is None else size
         if isinstance(size, bool) or not (0 < size <= 1 if isinstance(size, float) else size >= 0):
-            raise ValueError(f"{name} is {size}; expected a whole number of structures, or a fraction in (0, 1]")
+            raise ValueError(
+                f"data.split.{name} is {size}; expected a whole number of structures, or a fraction in (0, 1]"
+            )
         start, end = round(end), end + size * count if isinstance(size, float) else round(end) + size
         sizes[name] = round(end) - start
         if size and not sizes[name]:
             raise ValueError(
-                f"{name} is {size}; of {count} structures that is none. Give a number or a larger fraction"
+                f"data.split.{name} is {size}; of {count} structures that is none. Give a number or a larger fraction"
             )
     return sizes
 

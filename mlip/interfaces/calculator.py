@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from ase import Atoms
@@ -38,12 +37,14 @@ class MLIPCalculator(Calculator):
         device: str = "auto",
         dtype: str | None = None,
         skin: float = 0.5,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         if dtype not in (None, "float32", "float64"):
             raise ValueError(f"dtype is {dtype!r}; expected 'float32', 'float64' or None (as trained)")
-        if not isinstance(potential, Potential):
+        if isinstance(potential, Potential):
+            if device != "auto" or dtype is not None:
+                raise ValueError("device and dtype go with a file; a Potential in memory keeps its own")
+        else:
             precision = None if dtype is None else getattr(torch, dtype)
             potential = load_potential(potential, device=device_of(device), dtype=precision)
         self.potential = potential

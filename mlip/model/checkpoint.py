@@ -35,7 +35,11 @@ def load_potential(
     Raises:
         ValueError: there is no such file, or it is truncated, foreign, or from a newer version.
     """
-    potential = potential_from(load_content(path))
+    content = load_content(path)
+    try:
+        potential = potential_from(content)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{path}: the potential in it is incomplete ({error}). Copy the file again") from error
     potential.networks.to(dtype or potential.dtype)
     return potential.to(device=device).requires_grad_(False).eval()
 
@@ -98,13 +102,14 @@ def load(path: Path, kind: str) -> dict[str, Any]:
         raise ValueError(f"{path}: no such file; expected an {kind} file or a run folder with {POTENTIAL_FILE} in it")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: not an {kind} file, or damaged ({str(error)[:100].splitlines()[0]}). Copy it again"
-        ) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:100]
+        raise ValueError(f"{path}: not an {kind} file, or damaged ({reason}). Copy it again") from error
     if not isinstance(content, dict) or content.get("format") != kind:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: holds {found!r}; expected an {kind} file")
+    if not isinstance(content.get("version"), int):
+        raise ValueError(f"{path}: has no version; expected an {kind} file. Copy it again")
     if content["version"] > VERSION:
         raise ValueError(
             f"{path}: version {content['version']} of the format; this mlip reads up to {VERSION}. Update mlip"

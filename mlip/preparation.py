@@ -1,0 +1,165 @@
+"""Everything a training needs, made and checked before anything is computed or written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlip.assembly import functions_of, network_shapes, read_options, reference_energies_of
+from mlip.config import Config
+from mlip.data.read import read_structures
+from mlip.data.split import Split, read_split, split_indices
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.store import bytes_needed
+from mlip.device import device_of
+from mlip.elements import symbol, symbols
+from mlip.structure import Structure
+from mlip.training.examples import Examples
+
+PARTS = ("train", "valid", "test")
+VALID_SHARE = 0.1  # of data.train, when the config says nothing
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The structures of a run, and where in data.train they stand (empty for a part from its own file)."""
+
+    train: list[Structure]
+    valid: list[Structure]
+    test: list[Structure]
+    split: Split
+
+    def fingerprint(self) -> str:
+        """A hash of everything that was read; it tells whether the data changed since."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.valid, self.test):
+            for s in part:
+                digest.update(s.numbers.tobytes() + s.positions.tobytes() + s.cell.tobytes() + s.pbc.tobytes())
+                for label in (s.energy, s.forces, s.stress):
+                    digest.update(b"-" if label is None else np.asarray(label, dtype=np.float64).tobytes())
+            digest.update(b"|")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A run that is ready to begin."""
+
+    config: Config
+    parts: Parts
+    device: torch.device
+    descriptor: ACSF
+    examples: dict[str, Examples]  # by part
+    references: list[float]  # eV, by element
+
+    def summary(self) -> dict[str, Any]:
+        """What was found, for a person to look over."""
+        train = self.parts.train
+        sizes = [len(s) for s in train]
+        dtype = getattr(torch, self.config.run.dtype)
+        kept = sum(
+            bytes_needed(self.descriptor, self.examples[name].batches, dtype) for name in PARTS if name != "test"
+        )
+        return {
+            "structures": {name: len(getattr(self.parts, name)) for name in PARTS},
+            "elements": symbols(self.descriptor.elements),
+            "atoms per structure": f"{min(sizes)} to {max(sizes)}",
+            "labels in train": {
+                name: sum(getattr(s, name) is not None for s in train) for name in ("energy", "forces", "stress")
+            },
+            "symmetry functions": len(self.descriptor.functions),
+            "neighbors per atom": round(self.examples["train"].pairs / sum(sizes), 1),
+            "kept features (GB)": round(kept / 1e9, 3),
+            "reference energies (eV)": dict(zip(map(symbol, self.descriptor.elements), self.references, strict=True)),
+            "device": str(self.device),
+            "run folder": self.config.run.dir,
+        }
+
+
+def prepare(config: Config) -> Preparation:
+    """Read and check everything the config names; nothing is written.
+
+    Raises:
+        ValueError: config and data do not fit together; the message says what and where.
+    """
+    device = device_of(config.run.device)
+    folder = Path(config.run.dir)
+    blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    if blocked is not None:
+        raise ValueError(
+            f"run.dir is {folder}, but {blocked} is there, which is a file; expected a folder or a new name"
+        )
+    parts = read_parts(config)
+    elements = sorted({int(z) for s in parts.train for z in s.numbers})
+    descriptor = ACSF(elements, functions_of(config, elements)).to(device)
+    network_shapes(config, elements)
+    references = reference_energies_of(config, parts.train, elements)
+    examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
+    if not examples["train"].pairs:
+        raise ValueError(
+            f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned. "
+            "Check data.units.length and the cutoffs in model.descriptor"
+        )
+    return Preparation(config, parts, device, descriptor, examples, references)
+
+
+def read_parts(config: Config) -> Parts:
+    """Read the data files and divide them as the config says.
+
+    Raises:
+        ValueError: a file or a split is unfit, or validation or test data hold an element that training data do not.
+    """
+    data = config.data
+    structures = read_structures(data.train, read_options(data, index=data.index))
+    split = _split(config, len(structures))
+    chosen = {name: [structures[i] for i in places] for name, places in split._asdict().items()}
+    for name in ("valid", "test"):
+        path = getattr(data, name)
+        if path is not None:
+            if chosen[name]:
+                given = "data.split.file" if data.split.file else f"data.split.{name}"
+                raise ValueError(f"data.{name} and {given} both give structures; give the file or the amount")
+            chosen[name] = read_structures(path, read_options(data))
+    parts = Parts(chosen["train"], chosen["valid"], chosen["test"], split)
+    if not any(s.energy is not None or s.forces is not None or s.stress is not None for s in parts.train):
+        raise ValueError(
+            f"{data.train}: no structure has an energy, forces or stress to train on. "
+            "Set data.energy_key and data.forces_key to their names in the file"
+        )
+    require_known({int(z) for s in parts.train for z in s.numbers}, [*parts.valid, *parts.test], "training structure")
+    return parts
+
+
+def require_known(known: set[int], structures: Sequence[Structure], owner: str) -> None:
+    """See that structures hold only known elements.
+
+    Raises:
+        ValueError: one does not; the message names it, the elements, and `owner`, who should know them.
+    """
+    for s in structures:
+        strangers = sorted({int(z) for z in s.numbers} - known)
+        if strangers:
+            raise ValueError(
+                f"{s.origin}: holds {symbols(strangers)}, which no {owner} has ({symbols(sorted(known))}). "
+                "Train on structures with these elements, or remove this one"
+            )
+
+
+def _split(config: Config, count: int) -> Split:
+    data, split = config.data, config.data.split
+    if split.file is not None:
+        return read_split(split.file, count)
+    valid = split.valid
+    if valid is None:
+        valid = VALID_SHARE if not data.valid and count * VALID_SHARE >= 1 else 0
+    seed = config.run.seed if split.seed is None else split.seed
+    try:
+        return split_indices(count, split.train, valid, split.test or 0, seed)
+    except ValueError as error:
+        raise ValueError(f"{data.train}: {error}") from error

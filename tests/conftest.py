@@ -1,0 +1,59 @@
+"""Shapes are checked here and only here: the hook must stand before the first import of mlip."""
+
+import sys
+from types import ModuleType
+
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+# The hook wants the name of a checker; this one takes an int for a float, as Python's typing does.
+checker = ModuleType("mlip_type_checker")
+checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+sys.modules[checker.__name__] = checker
+install_import_hook("mlip", "mlip_type_checker.check")
+
+import inspect  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+import mlip.model.scaling  # noqa: E402
+
+# Its list of tensors is annotated "n D", but n differs from element to element: "_ D" is meant.
+mlip.model.scaling.fitted_scaling = inspect.unwrap(mlip.model.scaling.fitted_scaling)
+
+settings.register_profile("mlip", deadline=None, max_examples=25, derandomize=True, database=None)
+settings.load_profile("mlip")
+torch.set_num_threads(1)
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    # torch's own forward mode (torch.func.jvp) still uses torch.jit.script when it is first called.
+    config.addinivalue_line("filterwarnings", "ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Every test starts from the same random state, in whatever order tests run."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def shared():
+    """The folder beside the repository that holds real data and reference values."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing; it holds the real data this test reads")
+    return folder
+
+
+@pytest.fixture
+def bundled():
+    """The small samples that come with the repository."""
+    return REPOSITORY / "data"

@@ -1,0 +1,75 @@
+"""Symmetry functions written straight from the papers' formulas, one number at a time, in plain Python."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations, product
+
+from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction, Wide
+from mlip.structure import Structure
+
+Point = tuple[float, float, float]
+
+
+def cutoff_function(name: str, r: float, r_c: float) -> float:
+    if r >= r_c:
+        return 0.0
+    x = r / r_c
+    if name == "cosine":
+        return 0.5 * (math.cos(math.pi * x) + 1)
+    if name == "tanh":
+        return math.tanh(1 - x) ** 3
+    assert name == "polynomial"
+    return 1 - 10 * x**3 + 15 * x**4 - 6 * x**5
+
+
+def neighbors(structure: Structure, i: int, cutoff: float) -> list[tuple[int, Point]]:
+    """(atomic number, vector from atom i) of everything nearer than the cutoff, images included."""
+    found = []
+    ranges = [range(-4, 5) if periodic else (0,) for periodic in structure.pbc]
+    for j, shift in product(range(len(structure)), product(*ranges)):
+        if j == i and shift == (0, 0, 0):
+            continue
+        moved = structure.positions[j] + sum(n * row for n, row in zip(shift, structure.cell, strict=True))
+        vector = tuple(float(x) for x in moved - structure.positions[i])
+        if math.hypot(*vector) < cutoff:
+            found.append((int(structure.numbers[j]), vector))
+    return found
+
+
+def value(function: SymmetryFunction, structure: Structure, i: int) -> float:
+    """The function for atom i."""
+    if function.center not in (None, structure.numbers[i]):
+        return 0.0
+    near = neighbors(structure, i, function.cutoff)
+    if isinstance(function, Radial):
+        return sum(_pair(function, v) for z, v in near if (z,) == function.neighbors)
+    return sum(
+        _triple(function, a, b)
+        for (z_j, a), (z_k, b) in combinations(near, 2)
+        if tuple(sorted((z_j, z_k))) == function.neighbors
+    )
+
+
+def _pair(f: Radial, vector: Point) -> float:
+    r = math.hypot(*vector)
+    return math.exp(-f.eta * (r - f.r_s) ** 2) * cutoff_function(f.cutoff_function, r, f.cutoff)
+
+
+def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
+    def fc(r: float) -> float:
+        return cutoff_function(f.cutoff_function, r, f.cutoff)
+
+    r_ij, r_ik, r_jk = math.hypot(*a), math.hypot(*b), math.dist(a, b)
+    cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (r_ij * r_ik)
+    factor = 2 ** (1 - f.zeta)
+    if isinstance(f, Narrow):
+        radial = math.exp(-f.eta * (r_ij**2 + r_ik**2 + r_jk**2)) * fc(r_ij) * fc(r_ik) * fc(r_jk)
+        return factor * (1 + f.lambda_ * cosine) ** f.zeta * radial
+    if isinstance(f, Wide):
+        radial = math.exp(-f.eta * (r_ij**2 + r_ik**2)) * fc(r_ij) * fc(r_ik)
+        return factor * (1 + f.lambda_ * cosine) ** f.zeta * radial
+    assert isinstance(f, Shifted)
+    theta = math.acos(0.95 * cosine)
+    radial = math.exp(-f.eta * ((r_ij + r_ik) / 2 - f.r_s) ** 2) * fc(r_ij) * fc(r_ik)
+    return factor * (1 + math.cos(theta - f.theta_s)) ** f.zeta * radial

@@ -1,0 +1,69 @@
+import math
+
+import pytest
+from physics import zoo
+
+from mlip.descriptors.acsf import ACSF, applies, involves
+from mlip.descriptors.functions import KINDS, Narrow, Radial, Shifted, Wide, function_from_dict
+
+PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Radial(neighbors=(1, 8), cutoff=4.0, eta=1.0), r"Radial: neighbors are \(1, 8\); expected 1"),
+        (lambda: Wide(neighbors=(8,), cutoff=4.0, eta=1.0, zeta=1.0, lambda_=1.0), "expected 2"),
+        (lambda: Radial(neighbors=(1,), cutoff=0.0, eta=1.0), "cutoff is 0.0"),
+        (lambda: Radial(neighbors=(1,), cutoff=math.inf, eta=1.0), "cutoff is inf"),
+        (lambda: Radial(neighbors=(1,), cutoff=-2.0, eta=1.0), "cutoff is -2.0"),
+        (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=-0.1), "eta is -0.1"),
+        (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, r_s=math.nan), "r_s is nan"),
+        (lambda: Narrow(**PAIR, eta=1.0, zeta=0.5, lambda_=1.0), "zeta is 0.5"),
+        (lambda: Shifted(**PAIR, eta=1.0, zeta=1.0, r_s=1.0, theta_s=math.inf), "theta_s is inf"),
+        (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, cutoff_function="cosin"), "'cosin'; known: cosine"),
+    ],
+)
+def test_wrong_numbers_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_neighbors_are_ascending():
+    assert Wide(neighbors=(8, 1), cutoff=4.0, eta=1.0, zeta=1.0, lambda_=1.0).neighbors == (1, 8)
+
+
+def test_every_function_reads_back():
+    functions = [*zoo.mixed_cutoffs(), *zoo.per_center()]
+    assert {type(f) for f in functions} == set(KINDS.values())
+    assert [function_from_dict(f.as_dict()) for f in functions] == functions
+
+
+def test_descriptor_needs_functions():
+    with pytest.raises(ValueError, match="no symmetry functions"):
+        ACSF([1], [])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Radial(neighbors=(7,), cutoff=4.0, eta=1.0),
+        Radial(neighbors=(1,), cutoff=4.0, eta=1.0, center=7),
+        Wide(neighbors=(1, 7), cutoff=4.0, eta=1.0, zeta=1.0, lambda_=1.0),
+    ],
+)
+def test_descriptor_names_elements_it_does_not_have(function):
+    with pytest.raises(ValueError, match=r"function 1 .*names elements \[7\]; the potential knows \[1, 8\]"):
+        ACSF([8, 1], [Radial(neighbors=(1,), cutoff=3.0, eta=1.0), function])
+
+
+def test_descriptor_cutoff_is_the_largest():
+    assert ACSF(zoo.ELEMENTS, zoo.mixed_cutoffs()).cutoff == 4.2
+
+
+def test_functions_of_a_center():
+    any_center, of_carbon = (Radial(neighbors=(8,), cutoff=3.0, eta=1.0, center=c) for c in (None, 6))
+    assert [applies(f, z) for f in (any_center, of_carbon) for z in (1, 6)] == [True, True, False, True]
+    assert involves([any_center, of_carbon], 1, 8).tolist() == [True, False]
+    assert involves([any_center, of_carbon], 6, 8).tolist() == [True, True]
+    assert involves([any_center, of_carbon], 6, 1).tolist() == [False, False]

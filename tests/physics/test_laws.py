@@ -1,0 +1,66 @@
+"""Every law on every potential of the zoo."""
+
+from functools import cache
+
+import pytest
+
+from physics import laws, laws_motion, zoo
+from physics.subject import Subject, subject_of
+
+ALL = list(zoo.STRUCTURES)
+PERIODIC = [name for name in ALL if zoo.STRUCTURES[name].pbc.any()]
+MOLECULES = [name for name in ALL if name not in PERIODIC]
+SEVERAL_ATOMS = [name for name in ALL if len(zoo.STRUCTURES[name]) > 1]
+
+LAWS = {
+    laws.law_rotation: ALL,
+    laws.law_reflection: ALL,
+    laws.law_translation: ALL,
+    laws.law_permutation: SEVERAL_ATOMS,
+    laws.law_forces: ["molecule", "triclinic", "left-handed", "slab"],
+    laws.law_stress: ["triclinic", "left-handed", "one-atom", "wire"],
+    laws.law_supercell: PERIODIC,
+    laws.law_short_cell: ["triclinic", "one-atom", "slab", "wire"],
+    laws.law_lattice_vector: PERIODIC,
+    laws.law_newton: SEVERAL_ATOMS,
+    laws.law_far_apart: MOLECULES,
+    laws.law_isolated: MOLECULES,
+    laws_motion.law_smooth: MOLECULES,
+    laws_motion.law_nve: ["molecule"],
+}
+
+
+@cache
+def subject(name: str) -> Subject:
+    return subject_of(zoo.POTENTIALS[name]())
+
+
+@pytest.mark.parametrize("potential", zoo.POTENTIALS)
+@pytest.mark.parametrize(
+    ("law", "structure"), [pytest.param(law, name, id=f"{law.__name__}-{name}") for law in LAWS for name in LAWS[law]]
+)
+def test_law(law, structure, potential):
+    law(subject(potential), zoo.STRUCTURES[structure])
+
+
+@pytest.mark.parametrize("potential", zoo.POTENTIALS)
+def test_batch_is_its_structures(potential):
+    laws.law_batch(subject(potential), zoo.MIXED)
+
+
+def test_zoo_has_every_kind_and_every_cutoff_function():
+    from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
+    from mlip.descriptors.functions import KINDS
+
+    functions = [f for make in zoo.POTENTIALS.values() for f in make().descriptor.functions]
+    assert {(type(f), f.cutoff_function) for f in functions} == {
+        (kind, name) for kind in KINDS.values() for name in CUTOFF_FUNCTIONS
+    }
+
+
+def test_zoo_is_low_in_symmetry():
+    import numpy as np
+
+    assert np.linalg.det(zoo.STRUCTURES["left-handed"].cell) < 0
+    assert np.linalg.norm(zoo.STRUCTURES["one-atom"].cell, axis=1).max() < 3.0
+    assert {tuple(s.pbc.tolist()) for s in zoo.MIXED} == {(False,) * 3, (True,) * 3, *zoo.PERIODIC.values()}

@@ -1,0 +1,160 @@
+"""Small float64 potentials of every kind with random weights, and structures of low symmetry to try them on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+import torch
+
+from mlip.batch import collate, pair_vectors, to_batch
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction, Wide
+from mlip.model.networks import AtomicNetworks
+from mlip.model.potential import Potential
+from mlip.model.scaling import fitted_scaling
+from mlip.structure import Structure
+
+ELEMENTS = (1, 6, 8)
+NEIGHBOR_PAIRS = tuple(combinations_with_replacement(ELEMENTS, 2))
+PERIODIC = {"triclinic": (True,) * 3, "slab": (True, True, False), "wire": (True, False, False)}
+
+
+def random_positions(
+    generator: np.random.Generator,
+    atoms: int,
+    cell: np.ndarray,
+    pbc: Sequence[bool] = (False, False, False),
+    *,
+    closest: float = 1.1,
+) -> np.ndarray:
+    """Points in the cell, one after the other, none closer than `closest` (Å) to another or to an image."""
+    shifts = np.array(np.meshgrid(*([-1, 0, 1] if periodic else [0] for periodic in pbc))).reshape(3, -1).T @ cell
+    found = np.empty((0, 3))
+    for point in generator.random((1000, 3)) @ cell:
+        images = (found[:, None] + shifts[None]).reshape(-1, 3)
+        if len(found) == 0 or np.linalg.norm(images - point, axis=1).min() > closest:
+            found = np.vstack([found, point])
+        if len(found) == atoms:
+            return found
+    raise AssertionError(f"{atoms} atoms do not fit into {cell.tolist()}")
+
+
+def random_structure(
+    seed: int, numbers: Sequence[int], cell: Sequence[Sequence[float]], pbc: Sequence[bool], origin: str
+) -> Structure:
+    generator = np.random.default_rng(seed)
+    box = np.array(cell, dtype=float)
+    positions = random_positions(generator, len(numbers), box, pbc) + generator.normal(size=3)
+    return Structure(np.array(numbers), positions, box, np.array(pbc), origin=origin)
+
+
+TRICLINIC = [[4.1, 0.3, -0.2], [1.1, 3.7, 0.4], [-0.6, 0.9, 4.4]]
+STRUCTURES: dict[str, Structure] = {
+    "molecule": random_structure(1, [6, 1, 8, 1, 6, 8], np.diag([3.0, 3.2, 3.4]).tolist(), (False,) * 3, "molecule"),
+    "triclinic": random_structure(2, [8, 6, 1, 1, 6], TRICLINIC, (True,) * 3, "triclinic"),
+    "left-handed": random_structure(3, [1, 8, 6, 6], [*TRICLINIC[1::-1], TRICLINIC[2]], (True,) * 3, "left-handed"),
+    "one-atom": random_structure(
+        4, [6], [[1.93, 0.13, 0.22], [0.74, 2.53, -0.11], [0.35, 0.57, 2.92]], (True,) * 3, "one-atom"
+    ),
+    "slab": random_structure(5, [1, 8, 6, 1], TRICLINIC, PERIODIC["slab"], "slab"),
+    "wire": random_structure(
+        6, [6, 8, 1], [[2.2, 0.4, 0.3], [0.3, 3.0, 0.2], [0.1, 0.4, 3.0]], PERIODIC["wire"], "wire"
+    ),
+}
+STRUCTURES["wire"].cell[1:] = 0.0  # a wire needs no other lattice vector, the slab has one that means nothing
+# Sizes and periodicities that meet in one batch, among them atoms without any neighbor.
+LONE_ATOM = Structure(np.array([8]), np.array([[0.3, -4.0, 2.0]]), origin="lone atom")
+STRANGERS = Structure(np.array([1, 6]), np.array([[0.0, 0.0, 0.0], [30.0, 1.0, 2.0]]), origin="strangers")
+MIXED = [STRUCTURES["molecule"], LONE_ATOM, *(STRUCTURES[name] for name in list(STRUCTURES)[1:]), STRANGERS]
+
+
+def radial(cutoff: float = 4.0, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    shapes = [(0.4, 0.0), (3.0, 1.7), (1.2, 2.6)]
+    return [Radial(neighbors=(z,), eta=eta, r_s=r_s, **common) for z in ELEMENTS for eta, r_s in shapes]
+
+
+def behler(kind: type, cutoff: float = 3.6, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    shapes = [(0.03, 1.0, 1.0), (0.08, 2.5, -1.0)]
+    return [
+        kind(neighbors=pair, eta=eta, zeta=zeta, lambda_=lambda_, **common)
+        for pair in NEIGHBOR_PAIRS
+        for eta, zeta, lambda_ in shapes
+    ]
+
+
+def shifted(cutoff: float = 3.6, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    shapes = [(0.7, 1.4, 6.0, 0.4), (1.1, 2.2, 2.0, 1.9)]
+    return [
+        Shifted(neighbors=pair, eta=eta, r_s=r_s, zeta=zeta, theta_s=theta_s, **common)
+        for pair in NEIGHBOR_PAIRS
+        for eta, r_s, zeta, theta_s in shapes
+    ]
+
+
+def per_center() -> list[SymmetryFunction]:
+    """Other functions for every element of the center, and one that holds for all."""
+    return [
+        *radial(4.1, "polynomial", center=1),
+        *behler(Wide, 3.3, "tanh", center=6),
+        *radial(3.8, "cosine", center=6)[::2],
+        *shifted(3.5, "polynomial", center=8),
+        *radial(4.0)[:4],
+    ]
+
+
+def mixed_cutoffs() -> list[SymmetryFunction]:
+    """Every formula and cutoff function, each at another cutoff, in no order."""
+    functions = [
+        *radial(4.2, "polynomial"),
+        *behler(Narrow, 3.1, "polynomial"),
+        *behler(Wide, 2.9, "cosine"),
+        *behler(Wide, 3.0, "polynomial")[::3],
+        *shifted(3.4, "tanh"),
+    ]
+    return [functions[i] for i in np.random.default_rng(7).permutation(len(functions))]
+
+
+def potential(
+    functions: Sequence[SymmetryFunction],
+    seed: int,
+    *,
+    activation: Sequence[str] = ("tanh", "silu", "softplus"),
+    scaling: str = "standard",
+    anchored: bool = False,
+    references: Sequence[float] = (-3.1, -7.7, 5.2),
+) -> Potential:
+    """A potential with random weights, scaled on the features of random structures."""
+    torch_generator = torch.Generator().manual_seed(seed)
+    descriptor = ACSF(ELEMENTS, functions)
+    batch = collate([to_batch(structure, descriptor.cutoff)[0] for structure in STRUCTURES.values()])
+    features = descriptor(batch.numbers, batch.pairs, pair_vectors(batch))
+    networks = AtomicNetworks(len(functions), [[7, 5], [6], [5, 4, 3]], activation, torch_generator).double()
+    for parameter in networks.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch_generator, dtype=torch.float64)
+    return Potential(
+        descriptor,
+        fitted_scaling([features[batch.numbers == z] for z in ELEMENTS], scaling),
+        networks,
+        references,
+        energy_scale=math.sqrt(2.0),
+        anchored=anchored,
+    )
+
+
+POTENTIALS: dict[str, Callable[[], Potential]] = {
+    "radial": lambda: potential(radial(), 1),
+    "narrow": lambda: potential(behler(Narrow), 2, activation=("gaussian", "tanh", "cosine")),
+    "wide": lambda: potential(behler(Wide), 3, scaling="minmax"),
+    "shifted": lambda: potential(shifted(), 4, scaling="half"),
+    "tanh cutoff": lambda: potential([*radial(4.0, "tanh"), *behler(Narrow, 3.6, "tanh")], 5, anchored=True),
+    "polynomial cutoff": lambda: potential([*radial(4.0, "polynomial"), *shifted(3.2, "polynomial")], 6),
+    "mixed cutoffs": lambda: potential(mixed_cutoffs(), 7, activation=("gelu", "sigmoid", "celu")),
+    "per center": lambda: potential(per_center(), 8, anchored=True, scaling="half"),
+    "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
+}
