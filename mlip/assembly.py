@@ -11,19 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlip.config import (
-    AngularSet,
-    AniSet,
-    BehlerSet,
-    Config,
-    CosineSchedule,
-    Data,
-    ExplicitSet,
-    Exponential,
-    LossTerm,
-    Plateau,
-    RadialSet,
-)
+from mlip.config import Config, Data
+from mlip.config.model import AngularSet, AniSet, BehlerSet, ExplicitSet, RadialSet
+from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 from mlip.descriptors import parameters

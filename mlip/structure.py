@@ -57,6 +57,11 @@ class Structure:
                 f"{self.origin}: atom {atom} has atomic number {self.numbers[atom]}; expected 1 to {CHEMICAL_ELEMENTS}"
             )
         self._check_cell()
+        if self.stress is not None and not self.pbc.all():
+            raise ValueError(
+                f"{self.origin}: has a stress, but pbc is {self.pbc.tolist()}; it needs three periodic directions. "
+                "Set pbc, or remove the stress"
+            )
 
     def _check_cell(self) -> None:
         vectors = self.cell[self.pbc]

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from mlip.assembly import functions_of, make_potential
-from mlip.config import AniSet, Config, Data, Model
+from mlip.config import Config, Data, Model
+from mlip.config.model import AniSet
 from mlip.data.read import read_structures
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbol

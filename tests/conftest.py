@@ -12,18 +12,12 @@ checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[checker.__name__] = checker
 install_import_hook("mlip", "mlip_type_checker.check")
 
-import inspect  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
-
-import mlip.model.scaling  # noqa: E402
-
-# Its list of tensors is annotated "n D", but n differs from element to element: "_ D" is meant.
-mlip.model.scaling.fitted_scaling = inspect.unwrap(mlip.model.scaling.fitted_scaling)
 
 settings.register_profile("mlip", deadline=None, max_examples=25, derandomize=True, database=None)
 settings.load_profile("mlip")

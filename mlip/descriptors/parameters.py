@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations_with_replacement, pairwise, product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 from jaxtyping import Float
@@ -127,13 +127,19 @@ def redundant_functions(
         f"function {d} is constant ({features[0, d]:.3g}): {functions[d]}" for d in np.flatnonzero(constant).tolist()
     ]
     varying = np.flatnonzero(~constant)
-    order = varying[
-        np.lexsort(features[:, varying][:1])
-    ]  # equal columns have equal first values, so they are neighbors
-    for a, b in pairwise(order):
-        if np.abs(features[:, a] - features[:, b]).max() <= tolerance * spread[a]:
-            first, second = sorted((int(a), int(b)))
-            messages.append(f"functions {first} and {second} have the same values: {functions[first]}")
+    # Equal columns have equal projections, so only neighbors among the sorted projections need to be compared.
+    weights = np.random.default_rng(0).standard_normal(len(features))
+    projections = weights @ features[:, varying]
+    order = varying[np.argsort(projections)]
+    close = tolerance * np.abs(weights).sum() * spread.max()
+    for place, a in enumerate(order):
+        for b in order[place + 1 :]:
+            if weights @ (features[:, b] - features[:, a]) > close:
+                break
+            if np.abs(features[:, a] - features[:, b]).max() <= tolerance * spread[a]:
+                first, second = sorted((int(a), int(b)))
+                messages.append(f"functions {first} and {second} have the same values: {functions[first]}")
+                break
     return messages
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected an {kind} file or a run folder with {POTENTIAL_FILE} in it")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about pickles it then refuses
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise ValueError(f"{path}: not an {kind} file, or damaged ({reason}). Copy it again") from error

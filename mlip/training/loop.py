@@ -160,9 +160,10 @@ class Trainer:
         epoch = self.progress.epoch
         if any(stage.first_epoch == epoch for stage in self.plan.stages[1:]) and self.progress.step == 0:
             self.progress = replace(self.progress, best_loss=math.inf)
-        rate = 0.0
+            if isinstance(self.plan.schedule, Plateau):
+                self.plan.schedule.forget()
         for first in steps[self.progress.step :]:
-            rate = self.stage.learning_rate * self.plan.schedule(epoch - 1 + self.progress.step / len(steps))
+            rate = self._rate(self.progress.step / len(steps))
             terms = self._step(order[first : first + self.plan.batch_size], rate)
             sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
@@ -174,7 +175,7 @@ class Trainer:
             if self._signal:
                 self._save(on_save)
                 raise Stopped(self._signal, epoch)
-        row: dict[str, float] = {"epoch": epoch, "learning_rate": rate}
+        row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
         row |= self._validate(row["train_loss"])
@@ -183,6 +184,10 @@ class Trainer:
         if time.monotonic() - self._saved > self.plan.checkpoint_seconds:
             self._save(on_save)
         return row
+
+    def _rate(self, share: float) -> float:
+        """Learning rate when a share of the epoch under way is done."""
+        return self.stage.learning_rate * self.plan.schedule(self.progress.epoch - 1 + share)
 
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:

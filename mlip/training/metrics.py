@@ -31,15 +31,15 @@ class Errors:
         atoms = torch.bincount(batch.structure, minlength=len(batch.cell))
         self.structures += len(atoms)
         difference = predicted.energy - labels.energy
-        self._count("energy", difference)
-        self._count("energy_per_atom", difference / atoms)
+        self._count("energy", difference, labels.energy)
+        self._count("energy_per_atom", difference / atoms, labels.energy)
         if predicted.forces is not None and labels.forces is not None:
-            self._count("forces", predicted.forces - labels.forces)
+            self._count("forces", predicted.forces - labels.forces, labels.forces)
         if predicted.stress is not None and labels.stress is not None:
-            self._count("stress", predicted.stress - labels.stress)
+            self._count("stress", predicted.stress - labels.stress, labels.stress)
 
-    def _count(self, name: str, difference: Tensor) -> None:
-        known = difference[torch.isfinite(difference)].double()
+    def _count(self, name: str, difference: Tensor, labels: Tensor) -> None:
+        known = difference[torch.isfinite(labels)].double()
         count, absolute, square = self._sums[name]
         self._sums[name] = (
             count + known.numel(),

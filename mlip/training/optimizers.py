@@ -65,6 +65,10 @@ class Plateau:
         if self.waited > self.patience:
             self.share, self.waited = self.share * self.factor, 0
 
+    def forget(self) -> None:
+        """Begin to compare anew, because losses from now on are of another kind."""
+        self.best, self.waited = math.inf, 0
+
     def state(self) -> dict[str, float]:
         """What is needed to go on."""
         return {"share": self.share, "best": self.best, "waited": self.waited}

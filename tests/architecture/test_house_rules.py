@@ -16,7 +16,14 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "too
 ROOMS = {
     r"\btorch\.(save|load)\(": {"model/checkpoint.py"},
     r"\bautograd\.grad\(": {"model/evaluate.py"},
-    r"^\s*(import|from) (yaml|pydantic)\b": {"config.py", "configfile.py"},
+    r"^\s*(import|from) (yaml|pydantic)\b": {
+        "config/__init__.py",
+        "config/data.py",
+        "config/model.py",
+        "config/section.py",
+        "config/training.py",
+        "configfile.py",
+    },
     r"\.squeeze\(\)": set(),
     r"set_default_dtype|set_default_device": set(),
     r"\bprint\(": {"cli.py"},

@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
-from mlip import config, units
+from mlip import units
 from mlip.assembly import functions_of
+from mlip.config import data, model, training
 from mlip.configfile import parse_config
 from mlip.data.read import READERS
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
@@ -23,16 +24,16 @@ def choices(section, field):
 @pytest.mark.parametrize(
     ("offered", "known"),
     [
-        (get_args(config.Activation), ACTIVATIONS),
-        (get_args(config.CutoffName), CUTOFF_FUNCTIONS),
-        (get_args(config.EnergyUnit), units.ENERGY),
-        (get_args(config.LengthUnit), units.LENGTH),
-        (get_args(config.PressureUnit), units.PRESSURE),
-        (get_args(config.Format), ["auto", *READERS]),
-        (choices(config.Model, "scaling"), SCALINGS),
-        (choices(config.LossTerm, "form"), FORMS),
-        (choices(config.Function, "kind"), KINDS),
-        ([*choices(config.Sgd, "name"), *choices(config.Adam, "name")], OPTIMIZERS),
+        (get_args(model.Activation), ACTIVATIONS),
+        (get_args(model.CutoffName), CUTOFF_FUNCTIONS),
+        (get_args(data.EnergyUnit), units.ENERGY),
+        (get_args(data.LengthUnit), units.LENGTH),
+        (get_args(data.PressureUnit), units.PRESSURE),
+        (get_args(data.Format), ["auto", *READERS]),
+        (choices(model.Model, "scaling"), SCALINGS),
+        (choices(training.LossTerm, "form"), FORMS),
+        (choices(model.Function, "kind"), KINDS),
+        ([*choices(training.Sgd, "name"), *choices(training.Adam, "name")], OPTIMIZERS),
     ],
     ids=["activation", "cutoff", "energy", "length", "pressure", "format", "scaling", "form", "kind", "optimizer"],
 )

@@ -1,0 +1,44 @@
+"""The schema of a config: every key, its meaning, unit and default. Imports no torch and nothing else of mlip."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mlip.config.data import Data
+from mlip.config.model import Model
+from mlip.config.section import Section
+from mlip.config.training import Training
+
+
+class Run(Section):
+    """Where the results go and what makes the run repeatable."""
+
+    dir: str = Field("runs/mlip", description="run folder; holds the potential, metrics, split, config and checkpoints")
+    seed: int = Field(1, ge=0, description="seed of the split, the weights and the order of structures")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    dtype: Literal["float32", "float64"] = Field(
+        "float32", description="precision of features and networks; total energies are always float64"
+    )
+    threads: int = Field(1, ge=1, description="CPU threads; more help large cells and batches only")
+    overwrite: bool = Field(False, description="replace the results of an earlier run in run.dir")
+    tensorboard: bool = Field(False, description="write TensorBoard events as well (pip install tensorboard)")
+
+
+class Config(Section):
+    """Everything a training needs to know."""
+
+    run: Run = Run()
+    data: Data
+    model: Model = Model()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Config:
+        reference = self.model.reference_energies
+        if (reference.method == "given") != (reference.values is not None):
+            raise ValueError(
+                "model.reference_energies: values and method 'given' belong together; give both or neither"
+            )
+        return self

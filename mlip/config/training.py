@@ -1,0 +1,120 @@
+"""How the weights are found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mlip.config.section import Section
+
+
+class Sgd(Section):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"]
+    learning_rate: float = Field(1e-2, gt=0, description="highest rate of the schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum")
+    nesterov: bool = Field(True, description="Nesterov's form of the momentum")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+
+
+class Adam(Section):
+    """Adam, or AdamW with decoupled weight decay."""
+
+    name: Literal["adam", "adamw"]
+    learning_rate: float = Field(2e-3, gt=0, description="highest rate of the schedule")
+    betas: tuple[float, float] = Field((0.9, 0.999), strict=False, description="decay of the running moments")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty (adam) or decoupled decay (adamw)")
+
+
+Optimizer = Annotated[Sgd | Adam, Field(discriminator="name")]
+
+
+class Constant(Section):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"]
+
+
+class CosineSchedule(Section):
+    """Half a cosine wave from the highest rate to the lowest, after a linear warm-up."""
+
+    name: Literal["cosine"]
+    warmup: float = Field(2.0, ge=0, description="epochs of linear rise")
+    final: float = Field(0.0, ge=0, le=1, description="last rate as a share of the highest")
+
+
+class Exponential(Section):
+    """The rate falls by the same factor every epoch."""
+
+    name: Literal["exponential"]
+    factor: float = Field(0.97, gt=0, le=1, description="per epoch")
+
+
+class Plateau(Section):
+    """The rate falls when the validation loss does not."""
+
+    name: Literal["plateau"]
+    factor: float = Field(0.5, gt=0, lt=1, description="by which the rate falls")
+    patience: int = Field(10, ge=0, description="epochs without improvement before it falls")
+
+
+Schedule = Annotated[Constant | CosineSchedule | Exponential | Plateau, Field(discriminator="name")]
+
+
+class LossTerm(Section):
+    """Weight and form of one term of the loss."""
+
+    weight: float = Field(1.0, ge=0, description="of the term")
+    form: Literal["mse", "mae", "huber"] = Field("mse", description="of the error of each component")
+    delta: float = Field(0.1, gt=0, description="where huber changes from square to linear, in the term's unit")
+
+
+class StressTerm(LossTerm):
+    """Weight and form of the stress term; stress numbers are small, so its weight is large."""
+
+    weight: float = Field(100.0, ge=0, description="of the term")
+
+
+class Loss(Section):
+    """A weighted sum over energy per atom (eV), force components (eV/Å) and stress components (eV/Å³)."""
+
+    energy: LossTerm = LossTerm()
+    forces: LossTerm = LossTerm()
+    stress: StressTerm = StressTerm()
+
+
+class EarlyStopping(Section):
+    """End when the validation loss has not fallen for a while."""
+
+    patience: int | None = Field(None, ge=1, description="epochs without improvement; null: never stop early")
+    min_delta: float = Field(0.0, ge=0, description="smallest fall of the loss that counts")
+
+
+class SecondStage(Section):
+    """Other loss weights and rate for the last part of the training."""
+
+    start: int | None = Field(None, ge=1, description="first epoch of the second stage; null: there is none")
+    energy_weight: float | None = Field(100.0, ge=0, description="weight of the energy from then on; null: as before")
+    forces_weight: float | None = Field(None, ge=0, description="weight of the forces from then on; null: as before")
+    stress_weight: float | None = Field(None, ge=0, description="weight of the stress from then on; null: as before")
+    learning_rate: float | None = Field(None, gt=0, description="highest rate from then on; null: as before")
+
+
+class Training(Section):
+    """How the weights are found."""
+
+    epochs: int = Field(150, ge=1, description="passes over the training structures")
+    batch_size: int = Field(8, ge=1, description="structures per step")
+    optimizer: Optimizer = Adam(name="adam")
+    schedule: Schedule = CosineSchedule(name="cosine")
+    loss: Loss = Loss()
+    gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient; null: no limit")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay per step of averaged weights; null: no average")
+    early_stopping: EarlyStopping = EarlyStopping()
+    second_stage: SecondStage = SecondStage()
+    cache: Literal["auto", "memory", "off"] = Field(
+        "auto", description="keep features and Jacobians in memory: if they fit the limit, always, or never"
+    )
+    cache_limit: float = Field(4.0, gt=0, description="GB that the kept features may take with cache auto")
