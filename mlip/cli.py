@@ -199,7 +199,8 @@ def _md(options: argparse.Namespace) -> int:
     from ase.io import read
 
     from mlip.data.paths import existing_file
-    from mlip.dynamics import Conditions, Simulation, Unphysical
+    from mlip.dynamics import Simulation, Unphysical
+    from mlip.ensembles import Conditions
     from mlip.interfaces.calculator import MLIPCalculator
 
     _use_threads(options)
@@ -222,10 +223,10 @@ def _md(options: argparse.Namespace) -> int:
         print(f"mlip: stopped: {error}", file=sys.stderr)
         return UNPHYSICAL
     text = (
-        f"{summary['steps']} steps, {summary['time_ps']:.3f} ps in {summary['seconds']:.1f} s "
-        f"({summary['ms_per_step']:.2f} ms per step); mean temperature {summary['mean_temperature']:.0f} K, "
-        f"drift {summary['drift_meV_per_atom']:+.3f} meV/atom; trajectory in {options.output}"
-    )
+        "{steps} steps, {time_ps:.3f} ps in {seconds:.1f} s ({ms_per_step:.2f} ms per step); mean temperature "
+        "{mean_temperature:.0f} K, energy drift {drift_meV_per_atom:+.3f} meV/atom "
+        "(swing {fluctuation_meV_per_atom:.3f}); trajectory in {output}"
+    ).format(**summary, output=options.output)
     _print(options, summary, text)
     return 128 + stop.number if stop.number else 0
 

@@ -6,37 +6,17 @@ import csv
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.md.langevin import Langevin
-from ase.md.md import MolecularDynamics
-from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
-from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
-from ase.md.verlet import VelocityVerlet
+from ase import Atoms
 from tqdm import tqdm
 
 from mlip.batch import OverlappingAtoms
+from mlip.ensembles import INNER_STATE, Conditions, make_dynamics, set_velocities
 from mlip.trajectory import TrajectoryFile, load_state, save_state
-
-ENSEMBLES = ("nve", "langevin", "nose-hoover", "npt", "npt-flexible")
-
-# What an integrator carries from step to step besides positions, momenta and cell.
-_INNER_STATE: dict[str, tuple[str, ...]] = {
-    "nve": (),
-    "langevin": (),
-    "nose-hoover": ("_thermostat._eta", "_thermostat._p_eta"),
-    "npt": (
-        "_thermostat._eta", "_thermostat._p_eta", "_barostat._xi", "_barostat._p_xi",
-        "_eps", "_p_eps", "_cell0", "_volume0",
-    ),
-    "npt-flexible": ("_thermostat._eta", "_thermostat._p_eta", "_barostat._xi", "_barostat._p_xi", "_p_g"),
-}  # fmt: skip
-
 
 # A run that changed these on the way would be no run; its files could not tell.
 _SAME_ON_RESTART = ("ensemble", "temperature", "pressure", "timestep", "friction")
@@ -44,42 +24,6 @@ _SAME_ON_RESTART = ("ensemble", "temperature", "pressure", "timestep", "friction
 
 class Unphysical(RuntimeError):  # noqa: N818 (the run's verdict, not the program's failure)
     """The dynamics left physics; the frame that did it is saved."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Ensemble and its parameters.
-
-    Raises:
-        ValueError: a value is out of range; the message names its option.
-    """
-
-    ensemble: str = "nve"
-    temperature: float = 300.0  # K
-    pressure: float = 0.0  # GPa
-    timestep: float = 0.5  # fs
-    friction: float = 0.01  # 1/fs, Langevin
-    thermostat_time: float | None = None  # fs, Nosé-Hoover; None: 100 timesteps
-    barostat_time: float | None = None  # fs; None: 1000 timesteps
-    seed: int = 1
-    largest_force: float = 200.0  # eV/Å, beyond which the run is stopped
-    largest_drift: float = 1.0  # eV/atom of the conserved energy, beyond which the run is stopped
-
-    def __post_init__(self) -> None:
-        if self.ensemble not in ENSEMBLES:
-            raise ValueError(f"--ensemble is '{self.ensemble}'; known: {', '.join(ENSEMBLES)}")
-        for name in ("timestep", "friction", "largest_force", "largest_drift"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"--{name.replace('_', '-')} is {value}; expected a positive number")
-        if not (np.isfinite(self.temperature) and self.temperature >= 0):
-            raise ValueError(f"--temperature is {self.temperature} K; expected zero or a positive number")
-        if not np.isfinite(self.pressure):
-            raise ValueError(f"--pressure is {self.pressure} GPa; expected a finite number")
-        if self.seed < 0:
-            raise ValueError(f"--seed is {self.seed}; expected zero or a positive whole number")
-        if self.timestep > 20:
-            raise ValueError(f"--timestep is {self.timestep} fs; steps above 20 fs cannot follow the atoms")
 
 
 class Simulation:
@@ -146,7 +90,7 @@ class Simulation:
         self.atoms.set_momenta(state["momenta"])
         self.generator.bit_generator.state = state["generator"]
         self.dynamics = make_dynamics(self.atoms, self.conditions, self.generator)
-        for name in _INNER_STATE[self.conditions.ensemble]:
+        for name in INNER_STATE[self.conditions.ensemble]:
             *owners, last = name.split(".")
             setattr(reduce(getattr, owners, self.dynamics), last, _as_saved(state[name]))
         self.step = int(state["step"])
@@ -191,7 +135,7 @@ class Simulation:
             "seconds": seconds,
             "ms_per_step": 1e3 * seconds / max(1, self.step - first),
             "mean_temperature": float(np.mean(temperatures)),
-            "drift_meV_per_atom": self._drift(),
+            **self._conservation(),
             "time_ps": self.step * self.conditions.timestep * 1e-3,
         }
 
@@ -231,16 +175,16 @@ class Simulation:
         """Write a frame and a row of the log."""
         if self._initial is None:
             self._initial = self._conserved()
-        drift = self._drift()
-        if self.conditions.ensemble != "langevin" and abs(drift) > 1e3 * self.conditions.largest_drift:
-            self._fail(f"the conserved energy has drifted by {1e-3 * drift:+.3g} eV per atom")
+        change = self._change()
+        if self.conditions.ensemble != "langevin" and abs(change) > 1e3 * self.conditions.largest_drift:
+            self._fail(f"the conserved energy has changed by {1e-3 * change:+.3g} eV per atom")
         row = {
             "step": self.step,
             "time_fs": self.step * self.conditions.timestep,
             "temperature": float(self.atoms.get_temperature()),
             "potential_energy": float(self.atoms.get_potential_energy()),
             "kinetic_energy": float(self.atoms.get_kinetic_energy()),
-            "drift_meV_per_atom": drift,
+            "change_meV_per_atom": change,
         }
         if self.atoms.pbc.all():
             row["volume"] = float(self.atoms.get_volume())
@@ -261,13 +205,32 @@ class Simulation:
             return float(self.dynamics.get_conserved_energy())
         return float(self.atoms.get_total_energy())
 
-    def _drift(self) -> float:
+    def _change(self) -> float:
+        """Change of the conserved energy since the start (meV/atom)."""
         assert self._initial is not None
         return 1e3 * (self._conserved() - self._initial) / len(self.atoms)
 
+    def _conservation(self) -> dict[str, float]:
+        """Drift and fluctuation of the conserved energy over the whole log (meV/atom).
+
+        The drift is the slope of a straight line through the rows times the run's length: at any one moment the energy
+        of Verlet's scheme also swings by an amount that goes with the square of the timestep and does not add up.
+        """
+        with self.log.open(encoding="utf-8") as file:
+            rows = [(float(row["time_fs"]), float(row["change_meV_per_atom"])) for row in csv.DictReader(file)]
+        times, changes = np.array(rows).T
+        if len(rows) < 3:
+            return {"drift_meV_per_atom": float(changes[-1] - changes[0]), "fluctuation_meV_per_atom": 0.0}
+        slope, offset = np.polyfit(times - times[0], changes, 1)
+        swing = changes - offset - slope * (times - times[0])
+        return {
+            "drift_meV_per_atom": float(slope * (times[-1] - times[0])),
+            "fluctuation_meV_per_atom": float(swing.std()),
+        }
+
     def _save(self) -> None:
         inner = {
-            name: reduce(getattr, name.split("."), self.dynamics) for name in _INNER_STATE[self.conditions.ensemble]
+            name: reduce(getattr, name.split("."), self.dynamics) for name in INNER_STATE[self.conditions.ensemble]
         }
         save_state(
             self.state,
@@ -287,41 +250,10 @@ class Simulation:
         )
 
 
-def set_velocities(atoms: Atoms, temperature: float, generator: np.random.Generator) -> None:
-    """Maxwell-Boltzmann velocities at the temperature (K), without drift, nor rotation of a molecule."""
-    thermalize_momenta(atoms, temperature_K=temperature, rng=generator)
-    if len(atoms) > 1:
-        Stationary(atoms)
-        if not atoms.pbc.any() and len(atoms) > 2:
-            ZeroRotation(atoms)
-        now = atoms.get_temperature()
-        if now > 0:
-            atoms.set_momenta(atoms.get_momenta() * np.sqrt(temperature / now))
-
-
-def make_dynamics(atoms: Atoms, conditions: Conditions, generator: np.random.Generator) -> MolecularDynamics:
-    """ASE's integrator for the ensemble."""
-    timestep = conditions.timestep * units.fs
-    tdamp = (conditions.thermostat_time or 100 * conditions.timestep) * units.fs
-    pdamp = (conditions.barostat_time or 1000 * conditions.timestep) * units.fs
-    kelvin = conditions.temperature
-    if conditions.ensemble == "nve":
-        return VelocityVerlet(atoms, timestep)
-    if conditions.ensemble == "langevin":
-        friction = conditions.friction / units.fs
-        return Langevin(atoms, timestep, friction=friction, fixcm=False, rng=generator, temperature_K=kelvin)
-    if conditions.ensemble == "nose-hoover":
-        return NoseHooverChainNVT(atoms, timestep, tdamp=tdamp, temperature_K=kelvin)
-    barostat = IsotropicMTKNPT if conditions.ensemble == "npt" else MTKNPT
-    pressure = conditions.pressure * units.GPa
-    return barostat(atoms, timestep, pressure_au=pressure, tdamp=tdamp, pdamp=pdamp, temperature_K=kelvin)
-
-
 def _as_saved(value: np.ndarray) -> Any:
     return float(value) if value.ndim == 0 else value
 
 
 def _summary(row: dict[str, float]) -> str:
-    return (
-        f"{row['temperature']:.0f} K, {row['potential_energy']:.3f} eV, drift {row['drift_meV_per_atom']:+.3f} meV/atom"
-    )
+    change = row["change_meV_per_atom"]
+    return f"{row['temperature']:.0f} K, {row['potential_energy']:.3f} eV, energy {change:+.3f} meV/atom"

@@ -4,7 +4,8 @@ import csv
 
 from interfaces.trained import alcu, crystal, ethanol, molecule
 
-from mlip.dynamics import Conditions, Simulation
+from mlip.dynamics import Simulation
+from mlip.ensembles import Conditions
 from mlip.interfaces.calculator import MLIPCalculator
 
 MOLECULAR = ("nve", "langevin", "nose-hoover")

@@ -12,7 +12,8 @@ from interfaces.trained import ethanol, molecule
 
 from dynamics.starts import simulation
 from mlip.cli import main
-from mlip.dynamics import Conditions, Simulation, Unphysical
+from mlip.dynamics import Simulation, Unphysical
+from mlip.ensembles import Conditions
 
 
 class Broken(Calculator):
