@@ -21,6 +21,7 @@ from mlip.config import Config
 from mlip.configfile import as_yaml, load_config
 from mlip.data.split import write_split
 from mlip.descriptors.acsf import ACSF, applies
+from mlip.descriptors.backends import fastest
 from mlip.descriptors.parameters import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import device_of
@@ -157,7 +158,8 @@ def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
         with torch.no_grad():
             for chunk in examples.chunks():
                 batch = examples.take(chunk)[0]
-                parts.append(descriptor(batch.numbers, batch.pairs, pair_vectors(batch)).cpu())
+                vectors = pair_vectors(batch)
+                parts.append(fastest(descriptor, vectors.device)(batch.numbers, batch.pairs, vectors).cpu())
         features = torch.cat(parts)
     return [features[numbers == z].double() for z in descriptor.elements]
 

@@ -1,6 +1,7 @@
 """Shapes are checked here and only here: the hook must stand before the first import of mlip."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 from beartype import BeartypeConf, beartype
@@ -10,9 +11,11 @@ from jaxtyping import install_import_hook
 checker = ModuleType("mlip_type_checker")
 checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[checker.__name__] = checker
-install_import_hook("mlip", "mlip_type_checker.check")
-
-from pathlib import Path  # noqa: E402
+# Numba compiles plain functions only, so the kernels stay as they are.
+PACKAGE = Path(__file__).parents[1] / "mlip"
+PATHS = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" and "kernels" not in path.parts]
+MODULES = [".".join(("mlip", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in PATHS]
+install_import_hook(MODULES, "mlip_type_checker.check")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from mlip.batch import AtomsBatch, collate, pair_vectors
 from mlip.descriptors.acsf import ACSF, involves
+from mlip.descriptors.backends import fastest
+from mlip.descriptors.operation import differentiable
 
 PAIRS_AT_ONCE = 4096  # the dense Jacobian of so many pairs is held in float64 while the store is filled
 
@@ -35,51 +37,31 @@ class KeptFeatures:
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "N D"]:
         """The kept features; their gradient by `vectors` is a product with the kept Jacobian."""
-        kept: Tensor = _Features.apply(vectors, self, pairs[0])
-        return kept
+        return differentiable(_KeptProducts(self.features, pairs[0], self.blocks), vectors)
 
-    def pair_gradients(self, feature_gradients: Float[Tensor, "N D"], center: Int[Tensor, "P"]) -> Float[Tensor, "P 3"]:
-        r"""The product :math:`J^T g`: what a gradient by the features is by each pair vector."""
-        result = feature_gradients.new_empty(len(center), 3)
+
+class _KeptProducts:
+    """The three products read from memory."""
+
+    def __init__(self, features: Tensor, center: Tensor, blocks: Sequence[Block]) -> None:
+        self.features, self.center, self.blocks = features, center, blocks
+
+    def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
+        """The product with the transposed Jacobian."""
+        result = feature_gradients.new_empty(len(self.center), 3)
         for columns, pairs, jacobian in self.blocks:
-            g = feature_gradients.index_select(1, columns).index_select(0, center[pairs])
+            g = feature_gradients.index_select(1, columns).index_select(0, self.center[pairs])
             result[pairs] = torch.bmm(jacobian, g[:, :, None])[:, :, 0]
         return result
 
-    def feature_changes(self, pair_changes: Float[Tensor, "P 3"], center: Int[Tensor, "P"]) -> Float[Tensor, "N D"]:
-        r"""The product :math:`J v`: what a change of the pair vectors does to the features."""
+    def feature_changes(self, pair_changes: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
+        """The product with the Jacobian."""
         result = torch.zeros_like(self.features)
         for columns, pairs, jacobian in self.blocks:
             change = torch.bmm(pair_changes[pairs][:, None, :], jacobian)[:, 0, :]
-            total = change.new_zeros(len(result), len(columns)).index_add_(0, center[pairs], change)
+            total = change.new_zeros(len(result), len(columns)).index_add_(0, self.center[pairs], change)
             result[:, columns] += total
         return result
-
-
-class _Features(torch.autograd.Function):
-    """Kept features as a function of the pair vectors."""
-
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor, kept: KeptFeatures, center: Tensor) -> Tensor:
-        ctx.kept, ctx.center = kept, center
-        return kept.features
-
-    @staticmethod
-    def backward(ctx: Any, feature_gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _PairGradients.apply(feature_gradients, ctx.kept, ctx.center), None, None
-
-
-class _PairGradients(torch.autograd.Function):
-    """The linear map from feature gradients to pair gradients, and its transpose."""
-
-    @staticmethod
-    def forward(ctx: Any, feature_gradients: Tensor, kept: KeptFeatures, center: Tensor) -> Tensor:
-        ctx.kept, ctx.center = kept, center
-        return kept.pair_gradients(feature_gradients, center)
-
-    @staticmethod
-    def backward(ctx: Any, pair_changes: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.kept.feature_changes(pair_changes, ctx.center), None, None
 
 
 class FeatureStore:
@@ -96,8 +78,9 @@ class FeatureStore:
     def _fill(self, descriptor: ACSF, chunk: Sequence[AtomsBatch], dtype: torch.dtype) -> None:
         batch = collate(chunk).to(descriptor.index_of_number.device)
         vectors = pair_vectors(batch)
-        features = descriptor(batch.numbers, batch.pairs, vectors).to(dtype)
-        jacobian = descriptor.jacobian(batch.numbers, batch.pairs, vectors)
+        backend = fastest(descriptor, vectors.device)
+        features = backend(batch.numbers, batch.pairs, vectors).to(dtype)
+        jacobian = backend.jacobian(batch.numbers, batch.pairs, vectors)
         self.features += features.split([len(part.numbers) for part in chunk])
         kinds = self.layout.kind_of_pairs(batch)
         counts = [part.pairs.shape[1] for part in chunk]

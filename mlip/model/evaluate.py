@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
+from mlip.descriptors.backends import fastest
 from mlip.model.potential import Potential
 
 Featurize = Callable[[Tensor, Tensor, Tensor], Tensor]  # (numbers (N,), pairs (2,P), vectors (P,3)) -> features (N,D)
@@ -31,7 +32,8 @@ def evaluate(
               \sigma = \frac1V \sum_p \mathbf r_p \otimes \mathbf g_p
 
     `train` keeps the graph, so that a loss on forces and stress can be differentiated by the weights. `features`
-    replaces the potential's descriptor by something with the same values, such as features kept from an earlier pass.
+    replaces the fastest backend of the descriptor by something with the same values, such as the reference
+    (`potential.descriptor`) or features kept from an earlier pass.
     Stress needs forces.
 
     Returns:
@@ -41,7 +43,8 @@ def evaluate(
     vectors = pair_vectors(batch).to(potential.dtype)
     with torch.set_grad_enabled(train or forces):
         vectors.requires_grad_(forces)
-        values = (features or potential.descriptor)(batch.numbers, batch.pairs, vectors)
+        featurize = features or fastest(potential.descriptor, vectors.device)
+        values = featurize(batch.numbers, batch.pairs, vectors)
         atomic_energies = potential(values, batch.numbers)
         energy = sum_per_structure(atomic_energies, batch)
         if not forces:

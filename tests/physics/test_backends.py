@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mlip.batch import Properties, collate, pair_vectors, to_batch
+from mlip.descriptors.compiled import CompiledACSF
 from mlip.descriptors.store import FeatureStore
 from mlip.model.evaluate import evaluate
 from mlip.training.loss import Loss, Term
@@ -14,6 +15,7 @@ from physics.laws import same
 
 # Name -> from (descriptor, batches) to what takes the descriptor's place for `collate(batches)`, in float64.
 BACKENDS = {
+    "cpu kernels": lambda descriptor, batches: CompiledACSF(descriptor),
     "kept features": lambda descriptor, batches: FeatureStore(descriptor, batches, torch.float64).take(
         range(len(batches))
     ),
@@ -59,7 +61,7 @@ def test_features_and_products(potential, structures, backend):
 @batches
 def test_energy_forces_and_stress(potential, structures, backend):
     potential, batch, featurize = setting(potential, structures, backend)
-    found, expected = (evaluate(potential, batch, features=f) for f in (featurize, None))
+    found, expected = (evaluate(potential, batch, features=f) for f in (featurize, potential.descriptor))
     for name, a, b in zip(Properties._fields, found, expected, strict=True):
         same(a.detach(), b.detach(), name, 1e-11)
 

@@ -30,22 +30,28 @@ LAWS = {
 }
 
 
+# What computes the features: the reference, and what `evaluate` takes by itself.
+BACKENDS = {"reference": lambda potential, batch: potential.descriptor, "fastest": None}
+
+
 @cache
-def subject(name: str) -> Subject:
-    return subject_of(zoo.POTENTIALS[name]())
+def subject(name: str, backend: str) -> Subject:
+    return subject_of(zoo.POTENTIALS[name](), features=BACKENDS[backend])
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("potential", zoo.POTENTIALS)
 @pytest.mark.parametrize(
     ("law", "structure"), [pytest.param(law, name, id=f"{law.__name__}-{name}") for law in LAWS for name in LAWS[law]]
 )
-def test_law(law, structure, potential):
-    law(subject(potential), zoo.STRUCTURES[structure])
+def test_law(law, structure, potential, backend):
+    law(subject(potential, backend), zoo.STRUCTURES[structure])
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("potential", zoo.POTENTIALS)
-def test_batch_is_its_structures(potential):
-    laws.law_batch(subject(potential), zoo.MIXED)
+def test_batch_is_its_structures(potential, backend):
+    laws.law_batch(subject(potential, backend), zoo.MIXED)
 
 
 def test_zoo_has_every_kind_and_every_cutoff_function():

@@ -1,0 +1,139 @@
+"""Symmetry functions by the compiled CPU kernels, in the descriptor's place in `evaluate`."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
+from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
+from mlip.descriptors.kernels import arithmetic as names
+from mlip.descriptors.kernels.angular import NARROW, SHIFTED, WIDE, AngularGroup, angular
+from mlip.descriptors.kernels.compile import is_compiled
+from mlip.descriptors.kernels.radial import RadialGroup, radial
+from mlip.descriptors.operation import differentiable
+
+logger = logging.getLogger(__name__)
+
+KINDS = {Narrow: NARROW, Wide: WIDE, Shifted: SHIFTED}
+CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
+PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
+
+_made: weakref.WeakKeyDictionary[ACSF, CompiledACSF] = weakref.WeakKeyDictionary()
+
+
+def compiled(descriptor: ACSF) -> CompiledACSF:
+    """The descriptor's functions by the CPU kernels; made once for each descriptor."""
+    if descriptor not in _made:
+        _made[descriptor] = CompiledACSF(descriptor)
+    return _made[descriptor]
+
+
+class CompiledACSF:
+    """The features of every atom, and their derivatives, by the CPU kernels; values and order are those of `ACSF`."""
+
+    def __init__(self, descriptor: ACSF) -> None:
+        self.width = len(descriptor.functions)
+        self.index_of_number = descriptor.index_of_number.cpu().numpy()
+        self.groups = [_group(group) for group in descriptor.groups]
+        if not is_compiled():
+            logger.info("compiling the CPU kernels: once after installation, about ten seconds")
+
+    def __call__(
+        self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
+    ) -> Float[Tensor, "N D"]:
+        """Features from the pair vectors (Å), differentiable by them."""
+        return differentiable(_AtVectors(self, numbers, pairs, vectors.detach()), vectors)
+
+    def jacobian(
+        self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
+    ) -> Float[Tensor, "P 3 D"]:
+        """Derivative of the center's features by each pair vector (1/Å), as `ACSF.jacobian`."""
+        place = _AtVectors(self, numbers, pairs, vectors)
+        result = np.zeros((3 * pairs.shape[1], self.width))
+        place.run(names.JACOBIAN, np.zeros((0, 0)), result)
+        return torch.from_numpy(result).view(-1, 3, self.width).to(vectors.dtype)
+
+
+class _AtVectors:
+    """The three products at given pair vectors."""
+
+    def __init__(self, owner: CompiledACSF, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> None:
+        self.owner = owner
+        self.dtype = vectors.dtype
+        center, neighbor = pairs.numpy()
+        element = owner.index_of_number[numbers.numpy()]
+        start = np.zeros(len(element) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
+        self.pairs = names.Pairs(start, element, element[neighbor], vectors.double().numpy())
+        self.features = self._made(names.FEATURES, np.zeros((0, 0)), (len(element), owner.width))
+
+    def pair_gradients(self, feature_gradients: Tensor) -> Tensor:
+        """The product with the transposed Jacobian."""
+        given = feature_gradients.detach().double().contiguous().numpy()
+        return self._made(names.GRADIENTS, given, (len(self.pairs.neighbor), 3))
+
+    def feature_changes(self, pair_changes: Tensor) -> Tensor:
+        """The product with the Jacobian."""
+        given = pair_changes.detach().double().contiguous().numpy()
+        return self._made(names.CHANGES, given, (len(self.pairs.element), self.owner.width))
+
+    def _made(self, product: int, given: np.ndarray, shape: tuple[int, int]) -> Tensor:
+        result = np.zeros(shape)
+        self.run(product, given, result)
+        return torch.from_numpy(result).to(self.dtype)
+
+    def run(self, product: int, given: np.ndarray, result: np.ndarray) -> None:
+        """Add a product to `result`, with as many threads as torch has; their number does not change a bit of it."""
+        atoms = len(self.pairs.element)
+        threads = min(torch.get_num_threads(), 1 + len(self.pairs.neighbor) // PAIRS_PER_THREAD)
+        if threads == 1:
+            self._range(product, 0, atoms, given, result)
+            return
+        targets = np.linspace(0, len(self.pairs.neighbor), 4 * threads + 1)
+        bounds = np.searchsorted(self.pairs.start, targets).tolist()
+        bounds[0], bounds[-1] = 0, atoms
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda a, b: self._range(product, a, b, given, result), bounds[:-1], bounds[1:]))
+
+    def _range(self, product: int, first: int, last: int, given: np.ndarray, result: np.ndarray) -> None:
+        for kernel, group in self.owner.groups:
+            kernel(product, first, last, self.pairs, group, given, result)
+
+
+def _group(group: Any) -> tuple[Callable[..., None], Any]:
+    """A group of the reference as the tables its kernel wants."""
+    columns = np.array(group.columns, dtype=np.int64).reshape(group.classes, group.width)
+    values = np.ascontiguousarray(group.values.cpu().double().numpy().T)
+    class_of = group.class_of.cpu().numpy()
+    cutoff_kind = CUTOFFS[group.cutoff_function]
+    if group.kind is Radial:
+        return radial, RadialGroup(group.cutoff, cutoff_kind, values, class_of, columns)
+    if group.kind is Shifted:
+        of_distances, of_angles = values[:, :2], values[:, 2:]
+    else:
+        of_distances, of_angles = np.stack([values[:, 0], np.zeros(len(values))], axis=1), values[:, 1:]
+    shells, shell_of = np.unique(of_distances, axis=0, return_inverse=True)
+    angles, angle_of = np.unique(of_angles, axis=0, return_inverse=True)
+    order = np.argsort(shell_of.ravel(), kind="stable")
+    ends = np.searchsorted(shell_of.ravel()[order], np.arange(len(shells) + 1))
+    return angular, AngularGroup(
+        KINDS[group.kind],
+        group.cutoff,
+        cutoff_kind,
+        shells,
+        angles,
+        ends,
+        angle_of.ravel()[order],
+        class_of,
+        np.ascontiguousarray(columns[:, order]),
+    )

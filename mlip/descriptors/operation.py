@@ -1,0 +1,71 @@
+"""The descriptor as one differentiable operation on pair vectors: three products with one meaning.
+
+With the Jacobian :math:`J = \\partial G / \\partial \\mathbf r` at given pair vectors:
+
+- features :math:`G`, (N,D)
+- `pair_gradients`: :math:`J^T g`, what a gradient by the features is by each pair vector, (P,3)
+- `feature_changes`: :math:`J v`, what a change of the pair vectors does to the features, (N,D)
+
+Positions are never trained, so a loss on forces needs no second derivative of the descriptor: forces come from
+:math:`J^T g`, which is linear in g, and its derivative by g is :math:`J v`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@runtime_checkable
+class Products(Protocol):
+    """Features at given pair vectors, and the two products with their Jacobian."""
+
+    features: Tensor  # (N,D)
+
+    def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
+        """The product with the transposed Jacobian."""
+
+    def feature_changes(self, pair_changes: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
+        """The product with the Jacobian."""
+
+
+def differentiable(products: Products, vectors: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
+    """The features as a function of the pair vectors; their gradient can be differentiated by what it is given."""
+    features: Tensor = _Features.apply(vectors, products)
+    return features
+
+
+class _Features(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, products: Products) -> Tensor:
+        ctx.products = products
+        return products.features
+
+    @staticmethod
+    def backward(ctx: Any, feature_gradients: Tensor) -> tuple[Tensor, None]:
+        return _PairGradients.apply(feature_gradients, ctx.products), None
+
+
+class _PairGradients(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, feature_gradients: Tensor, products: Products) -> Tensor:
+        ctx.products = products
+        return products.pair_gradients(feature_gradients)
+
+    @staticmethod
+    def backward(ctx: Any, pair_changes: Tensor) -> tuple[Tensor, None]:
+        return _FeatureChanges.apply(pair_changes, ctx.products), None
+
+
+class _FeatureChanges(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pair_changes: Tensor, products: Products) -> Tensor:
+        ctx.products = products
+        return products.feature_changes(pair_changes)
+
+    @staticmethod
+    def backward(ctx: Any, feature_gradients: Tensor) -> tuple[Tensor, None]:
+        return _PairGradients.apply(feature_gradients, ctx.products), None

@@ -1,0 +1,173 @@
+"""The compiled kernels: random parameters and structures, threads, extreme values, and the folder of machine code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlip.batch import collate, pair_vectors, to_batch
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.compiled import CompiledACSF, compiled
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
+from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
+from mlip.descriptors.kernels.compile import cache_folder
+from mlip.descriptors.parameters import behler_angular, radial_grid
+from mlip.neighbors import neighbor_pairs
+from mlip.structure import Structure
+
+ELEMENTS = (1, 8)
+
+
+@st.composite
+def parameters(draw):
+    """Kind and values of a function, up to the extremes that are in use."""
+    kind = draw(st.sampled_from([Radial, Narrow, Wide, Shifted]))
+    values = {
+        "cutoff": draw(st.sampled_from([1.3, 3.0, 4.5])),
+        "cutoff_function": draw(st.sampled_from(sorted(CUTOFF_FUNCTIONS))),
+        "center": draw(st.sampled_from([None, 1, 8])),
+        "eta": draw(st.sampled_from([0.0, 1e-4, 0.3, 4.0, 16.0])),
+        "neighbors": draw(st.sampled_from([(1,), (8,)] if kind is Radial else [(1, 1), (1, 8), (8, 8)])),
+    }
+    if kind in (Radial, Shifted):
+        values["r_s"] = draw(st.floats(0, 4))
+    if kind is not Radial:
+        values["zeta"] = draw(st.sampled_from([1.0, 1.5, 2.0, 7.0, 32.0, 64.0]))
+    if kind is Shifted:
+        values["theta_s"] = draw(st.floats(0, np.pi))
+    if kind in (Narrow, Wide):
+        values["lambda_"] = draw(st.sampled_from([-1.0, 1.0]))
+    return kind, values
+
+
+def random_structure(seed, count, pbc, hand):
+    """At most `count` atoms with at least 0.6 Å between them in a triclinic cell, left-handed if `hand` is -1."""
+    generator = np.random.default_rng(seed)
+    cell = np.diag(generator.uniform(2.0, 5.0, 3)) + generator.uniform(-0.5, 0.5, (3, 3))
+    cell[0] *= hand
+    positions = generator.uniform(0, 1, (count, 3)) @ cell
+    while count > 1 and neighbor_pairs(positions[:count], cell, np.array(pbc), 0.6)[0].size:
+        count -= 1
+    numbers = generator.choice(ELEMENTS, count)
+    return Structure(numbers=numbers, positions=positions[:count], cell=cell, pbc=np.array(pbc))
+
+
+def same(found, expected, scale):
+    assert torch.isfinite(found).all()
+    assert (found - expected).abs().max() <= 1e-12 * scale if found.numel() else True
+
+
+@given(
+    chosen=st.lists(parameters(), min_size=1, max_size=8),
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 6),
+    pbc=st.sampled_from([(False, False, False), (True, True, False), (True, True, True)]),
+    hand=st.sampled_from([1, -1]),
+)
+def test_three_products_are_those_of_the_reference(chosen, seed, count, pbc, hand):
+    """To 1e-12 of the largest Jacobian element times what it is multiplied with."""
+    reference = ACSF(ELEMENTS, [kind(**values) for kind, values in chosen])
+    structure = random_structure(seed, count, pbc, hand)
+    batch, _ = to_batch(structure, reference.cutoff)
+    if not batch.pairs.numel():
+        return
+    vectors = pair_vectors(batch)
+    arguments = (batch.numbers, batch.pairs)
+    kernels = CompiledACSF(reference)
+    jacobian = reference.jacobian(*arguments, vectors)
+    largest = max(1.0, float(jacobian.abs().max()))
+    same(kernels.jacobian(*arguments, vectors), jacobian, largest)
+    generator = torch.Generator().manual_seed(seed)
+    g = torch.randn(len(batch.numbers), len(chosen), dtype=torch.float64, generator=generator).requires_grad_()
+    v = torch.randn(vectors.shape, dtype=torch.float64, generator=generator)
+    vectors.requires_grad_()
+    features = kernels(*arguments, vectors)
+    same(features.detach(), reference(*arguments, vectors).detach(), 10.0)
+    (transposed,) = torch.autograd.grad(features, vectors, g, create_graph=True)
+    same(transposed.detach(), torch.einsum("pxd,pd->px", jacobian, g.detach()[batch.pairs[0]]), 100 * largest)
+    (forward,) = torch.autograd.grad(transposed, g, v)
+    expected = torch.zeros_like(g).detach().index_add(0, batch.pairs[0], torch.einsum("pxd,px->pd", jacobian, v))
+    same(forward, expected, 100 * largest)
+
+
+def crystal(atoms):
+    """A jittered cubic crystal of two elements."""
+    edge = round(atoms ** (1 / 3))
+    generator = np.random.default_rng(3)
+    grid = np.stack(np.meshgrid(*[np.arange(edge)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    positions = 2.2 * grid + generator.uniform(-0.3, 0.3, (len(grid), 3))
+    return Structure(
+        numbers=generator.choice(ELEMENTS, len(grid)),
+        positions=positions,
+        cell=2.2 * edge * np.eye(3),
+        pbc=np.ones(3, dtype=bool),
+    )
+
+
+def test_the_number_of_threads_does_not_change_a_bit():
+    chosen = [
+        *radial_grid(ELEMENTS, cutoff=5.0, count=4),
+        *behler_angular(ELEMENTS, kind="narrow", cutoff=5.0, etas=[0.02], zetas=[1, 4]),
+    ]
+    descriptor = ACSF(ELEMENTS, chosen)
+    batch, _ = to_batch(crystal(216), descriptor.cutoff)
+    vectors = pair_vectors(batch).requires_grad_()
+    g = torch.randn(len(batch.numbers), len(chosen), dtype=torch.float64)
+    found = []
+    try:
+        for threads in (1, 2, 3, 5):
+            torch.set_num_threads(threads)
+            features = compiled(descriptor)(batch.numbers, batch.pairs, vectors)
+            found.append((features.detach(), torch.autograd.grad(features, vectors, g)[0]))
+    finally:
+        torch.set_num_threads(1)
+    for features, gradients in found[1:]:
+        assert torch.equal(features, found[0][0]) and torch.equal(gradients, found[0][1])
+    same(found[0][0], descriptor(batch.numbers, batch.pairs, vectors).detach(), 10.0)
+
+
+def test_a_batch_is_its_structures():
+    descriptor = ACSF(ELEMENTS, radial_grid(ELEMENTS, cutoff=4.0, count=3))
+    batches = [to_batch(crystal(n), 4.0)[0] for n in (8, 27)]
+    whole = collate(batches)
+    kernels = compiled(descriptor)
+    assert kernels is compiled(descriptor), "made once"
+    parts = [kernels(b.numbers, b.pairs, pair_vectors(b)) for b in batches]
+    assert torch.equal(kernels(whole.numbers, whole.pairs, pair_vectors(whole)), torch.cat(parts))
+
+
+@pytest.mark.parametrize("kind", [Wide, Narrow])
+def test_atoms_on_a_line(kind):
+    """1 - cos theta is zero there; powers of it and their slopes are finite."""
+    chosen = [kind(neighbors=(1, 1), cutoff=4.0, eta=0.1, zeta=z, lambda_=s) for z in (1.0, 1.5, 2.0) for s in (-1, 1)]
+    structure = Structure(
+        numbers=np.array([1, 8, 1, 1]), positions=np.array([[0.0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 0, 3.1]])
+    )
+    descriptor = ACSF(ELEMENTS, chosen)
+    batch, _ = to_batch(structure, 4.0)
+    vectors = pair_vectors(batch)
+    kernels = compiled(descriptor)
+    same(kernels(batch.numbers, batch.pairs, vectors), descriptor(batch.numbers, batch.pairs, vectors), 1.0)
+    assert torch.isfinite(kernels.jacobian(batch.numbers, batch.pairs, vectors)).all()
+
+
+def test_single_precision_in_and_out():
+    descriptor = ACSF(ELEMENTS, radial_grid(ELEMENTS, cutoff=4.0, count=3))
+    batch, _ = to_batch(crystal(27), 4.0)
+    vectors = pair_vectors(batch)
+    features = compiled(descriptor)(batch.numbers, batch.pairs, vectors.float())
+    assert features.dtype == torch.float32
+    exact = descriptor(batch.numbers, batch.pairs, vectors)
+    assert (features.double() - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
+def test_machine_code_of_other_sources_is_in_another_folder(monkeypatch, tmp_path):
+    from mlip.descriptors.kernels import compile as room
+
+    here = cache_folder()
+    (tmp_path / "angular.py").write_text("# changed", encoding="utf-8")
+    monkeypatch.setattr(room, "__file__", str(tmp_path / "compile.py"))
+    assert cache_folder() != here and cache_folder().parent == here.parent
