@@ -204,7 +204,7 @@ class Trainer:
         )
         terms = self.stage.loss(predicted, labels, batch)
         self.optimizer.zero_grad()
-        terms.total.backward()
+        terms.total.backward(inputs=list(self.potential.networks.parameters()))  # not by the pair vectors as well
         if self.plan.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.potential.networks.parameters(), self.plan.gradient_clip)
         self.optimizer.step()
