@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -22,9 +23,15 @@ class Backend(Protocol):
         """Derivative (P,3,D) of the center's features by each pair vector."""
 
 
+@cache
+def has_kernels() -> bool:
+    """Whether numba is there to compile the CPU kernels."""
+    return importlib.util.find_spec("numba") is not None
+
+
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
     """The compiled kernels on a CPU that has numba, else the reference in plain PyTorch."""
-    if device.type == "cpu" and importlib.util.find_spec("numba") is not None:
+    if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled
 
         return compiled(descriptor)

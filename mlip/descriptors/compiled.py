@@ -16,17 +16,19 @@ from torch import Tensor
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
-from mlip.descriptors.kernels import arithmetic as names
-from mlip.descriptors.kernels.angular import NARROW, SHIFTED, WIDE, AngularGroup, angular
-from mlip.descriptors.kernels.compile import is_compiled
-from mlip.descriptors.kernels.radial import RadialGroup, radial
 from mlip.descriptors.operation import differentiable
+from mlip.kernels import arithmetic as names
+from mlip.kernels.angular import NARROW, SHIFTED, WIDE, AngularGroup, angular
+from mlip.kernels.compile import is_compiled
+from mlip.kernels.radial import RadialGroup, radial
 
 logger = logging.getLogger(__name__)
 
 KINDS = {Narrow: NARROW, Wide: WIDE, Shifted: SHIFTED}
 CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
+
+_NOTHING = np.zeros((0, 0))
 
 _made: weakref.WeakKeyDictionary[ACSF, CompiledACSF] = weakref.WeakKeyDictionary()
 
@@ -52,47 +54,48 @@ class CompiledACSF:
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "N D"]:
         """Features from the pair vectors (Å), differentiable by them."""
-        return differentiable(_AtVectors(self, numbers, pairs, vectors.detach()), vectors)
+        return differentiable(_Products(self.at(numbers, pairs, vectors), vectors.dtype), vectors)
 
     def jacobian(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "P 3 D"]:
         """Derivative of the center's features by each pair vector (1/Å), as `ACSF.jacobian`."""
-        place = _AtVectors(self, numbers, pairs, vectors)
-        result = np.zeros((3 * pairs.shape[1], self.width))
-        place.run(names.JACOBIAN, np.zeros((0, 0)), result)
-        return torch.from_numpy(result).view(-1, 3, self.width).to(vectors.dtype)
+        jacobian = self.at(numbers, pairs, vectors).made(names.JACOBIAN)
+        return torch.from_numpy(jacobian).view(-1, 3, self.width).to(vectors.dtype)
 
-
-class _AtVectors:
-    """The three products at given pair vectors."""
-
-    def __init__(self, owner: CompiledACSF, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> None:
-        self.owner = owner
-        self.dtype = vectors.dtype
+    def at(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> AtVectors:
+        """The kernels at given pair vectors."""
         center, neighbor = pairs.numpy()
-        element = owner.index_of_number[numbers.numpy()]
+        return AtVectors(
+            self, self.index_of_number[numbers.numpy()], center, neighbor, vectors.detach().double().numpy()
+        )
+
+
+class AtVectors:
+    """The products at given pair vectors, as float64 arrays."""
+
+    def __init__(
+        self,
+        owner: CompiledACSF,
+        element: Int[np.ndarray, "N"],
+        center: Int[np.ndarray, "P"],
+        neighbor: Int[np.ndarray, "P"],
+        vectors: Float[np.ndarray, "P 3"],
+    ) -> None:
+        self.owner = owner
         start = np.zeros(len(element) + 1, dtype=np.int64)
         np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
-        self.pairs = names.Pairs(start, element, element[neighbor], vectors.double().numpy())
-        self.features = self._made(names.FEATURES, np.zeros((0, 0)), (len(element), owner.width))
+        self.pairs = names.Pairs(start, element, element[neighbor], vectors)
 
-    def pair_gradients(self, feature_gradients: Tensor) -> Tensor:
-        """The product with the transposed Jacobian."""
-        given = feature_gradients.detach().double().contiguous().numpy()
-        return self._made(names.GRADIENTS, given, (len(self.pairs.neighbor), 3))
+    def made(self, product: int, given: np.ndarray = _NOTHING) -> np.ndarray:
+        """One of the products; `given` is what a Jacobian is multiplied with."""
+        rows = {names.GRADIENTS: len(self.pairs.neighbor), names.JACOBIAN: 3 * len(self.pairs.neighbor)}
+        columns = 3 if product == names.GRADIENTS else self.owner.width
+        result = np.zeros((rows.get(product, len(self.pairs.element)), columns))
+        self._run(product, given, result)
+        return result
 
-    def feature_changes(self, pair_changes: Tensor) -> Tensor:
-        """The product with the Jacobian."""
-        given = pair_changes.detach().double().contiguous().numpy()
-        return self._made(names.CHANGES, given, (len(self.pairs.element), self.owner.width))
-
-    def _made(self, product: int, given: np.ndarray, shape: tuple[int, int]) -> Tensor:
-        result = np.zeros(shape)
-        self.run(product, given, result)
-        return torch.from_numpy(result).to(self.dtype)
-
-    def run(self, product: int, given: np.ndarray, result: np.ndarray) -> None:
+    def _run(self, product: int, given: np.ndarray, result: np.ndarray) -> None:
         """Add a product to `result`, with as many threads as torch has; their number does not change a bit of it."""
         atoms = len(self.pairs.element)
         threads = min(torch.get_num_threads(), 1 + len(self.pairs.neighbor) // PAIRS_PER_THREAD)
@@ -108,6 +111,26 @@ class _AtVectors:
     def _range(self, product: int, first: int, last: int, given: np.ndarray, result: np.ndarray) -> None:
         for kernel, group in self.owner.groups:
             kernel(product, first, last, self.pairs, group, given, result)
+
+
+class _Products:
+    """The products as tensors of the precision that the pair vectors had."""
+
+    def __init__(self, place: AtVectors, dtype: torch.dtype) -> None:
+        self.place, self.dtype = place, dtype
+        self.features = torch.from_numpy(place.made(names.FEATURES)).to(dtype)
+
+    def pair_gradients(self, feature_gradients: Tensor) -> Tensor:
+        """The product with the transposed Jacobian."""
+        return self._product(names.GRADIENTS, feature_gradients)
+
+    def feature_changes(self, pair_changes: Tensor) -> Tensor:
+        """The product with the Jacobian."""
+        return self._product(names.CHANGES, pair_changes)
+
+    def _product(self, product: int, given: Tensor) -> Tensor:
+        made = self.place.made(product, given.detach().double().contiguous().numpy())
+        return torch.from_numpy(made).to(self.dtype)
 
 
 def _group(group: Any) -> tuple[Callable[..., None], Any]:

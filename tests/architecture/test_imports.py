@@ -17,7 +17,7 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
-    ["structure", "units", "config", "device", "trajectory", "ensembles"],
+    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels"],
     ["elements"],
     ["neighbors", "data", "configfile"],
     ["batch"],

@@ -13,8 +13,8 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compiled import CompiledACSF, compiled
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
-from mlip.descriptors.kernels.compile import cache_folder
 from mlip.descriptors.parameters import behler_angular, radial_grid
+from mlip.kernels.compile import cache_folder
 from mlip.neighbors import neighbor_pairs
 from mlip.structure import Structure
 
@@ -165,7 +165,7 @@ def test_single_precision_in_and_out():
 
 
 def test_machine_code_of_other_sources_is_in_another_folder(monkeypatch, tmp_path):
-    from mlip.descriptors.kernels import compile as room
+    from mlip.kernels import compile as room
 
     here = cache_folder()
     (tmp_path / "angular.py").write_text("# changed", encoding="utf-8")

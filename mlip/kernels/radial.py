@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import namedtuple
 
-from mlip.descriptors.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, cutoff_value, exponential
-from mlip.descriptors.kernels.compile import kernel
+from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, cutoff_value, exponential
+from mlip.kernels.compile import kernel
 
 # Radial functions: values (F,2) hold eta and r_s; class_of[center, neighbor] is a row of columns (C,F) or -1.
 RadialGroup = namedtuple("RadialGroup", "cutoff cutoff_kind values class_of columns")

@@ -1,4 +1,4 @@
-"""How symmetry functions are computed fast (CPU: numba), held to the reference in `descriptors/acsf.py`.
+"""What is computed by compiled code (CPU: numba): symmetry functions, and networks and forces for dynamics.
 
 `product` says what a kernel makes: FEATURES G (N,D), GRADIENTS J^T g (P,3) from g (N,D), CHANGES J v (N,D) from v
 (P,3), or the JACOBIAN itself (3P,D), rows 3p to 3p+2 those of pair p; all are added to `result`. Each center writes

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from mlip.descriptors.kernels.compile import kernel
+from mlip.kernels.compile import kernel
 
 FEATURES, GRADIENTS, CHANGES, JACOBIAN = 0, 1, 2, 3
 COSINE, TANH, POLYNOMIAL = 0, 1, 2

@@ -13,8 +13,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from mlip.descriptors.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, JACOBIAN, cutoff_value, exponential
-from mlip.descriptors.kernels.compile import kernel
+from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, JACOBIAN, cutoff_value, exponential
+from mlip.kernels.compile import kernel
 
 NARROW, WIDE, SHIFTED = 1, 2, 3
 CHUNK = 256  # triples at once: their factors stay in the first-level cache

@@ -1,0 +1,108 @@
+"""Energy, forces and stress of one structure without autograd, for dynamics on a CPU; `evaluate` is its law."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from mlip.batch import AtomsBatch
+from mlip.descriptors.compiled import AtVectors, compiled
+from mlip.kernels import network as kernels
+from mlip.kernels.arithmetic import FEATURES, GRADIENTS
+from mlip.model.networks import MLP
+from mlip.model.potential import Potential
+
+ACTIVATIONS = {
+    "silu": kernels.SILU,
+    "tanh": kernels.TANH,
+    "sigmoid": kernels.SIGMOID,
+    "softplus": kernels.SOFTPLUS,
+    "celu": kernels.CELU,
+    "gelu": kernels.GELU,
+    "relu": kernels.RELU,
+    "gaussian": kernels.GAUSSIAN,
+    "cosine": kernels.COSINE,
+}
+
+
+class FusedResult(NamedTuple):
+    """What dynamics needs of one structure, float64."""
+
+    energy: float  # eV
+    forces: Float[np.ndarray, "N 3"]  # eV/Å
+    stress: Float[np.ndarray, "3 3"] | None  # eV/Å³, ASE's sign; None without a volume
+    atomic_energies: Float[np.ndarray, "N"]  # eV
+
+
+class FusedPotential:
+    """A potential as tables for the CPU kernels: neighbors' vectors, features, networks, forces in a few calls.
+
+    Feature scaling is folded into the first layer, the energy scale into the last. Weights keep the potential's dtype.
+    """
+
+    def __init__(self, potential: Potential) -> None:
+        self.potential = potential
+        self.features = compiled(potential.descriptor)
+        self.networks, self.offsets = _tables(potential)
+
+    def __call__(self, batch: AtomsBatch) -> FusedResult:
+        """Evaluate a batch of one structure.
+
+        Raises:
+            ValueError: an element that the potential does not know.
+        """
+        element = self.potential.element_of(batch.numbers).numpy()
+        center, neighbor = batch.pairs.numpy()
+        positions, cell = batch.positions.numpy(), batch.cell[0].numpy()
+        vectors = np.empty((len(center), 3))
+        kernels.pair_geometry(positions, cell, center, neighbor, batch.shifts.numpy(), vectors)
+        place = AtVectors(self.features, element, center, neighbor, vectors)
+        features = place.made(FEATURES)
+        outputs, by_features = np.empty(len(element)), np.empty_like(features)
+        kernels.network_energies(self.networks, element, features, outputs, by_features)
+        gradients = place.made(GRADIENTS, by_features)
+        forces, virial = np.zeros_like(positions), np.zeros((3, 3))
+        kernels.forces_and_virial(center, neighbor, vectors, gradients, forces, virial)
+        volume = abs(np.linalg.det(cell))
+        atomic_energies = outputs + self.offsets[element]
+        return FusedResult(
+            energy=float(atomic_energies.sum()),
+            forces=forces,
+            stress=0.5 * (virial + virial.T) / volume if volume > 0 else None,
+            atomic_energies=atomic_energies,
+        )
+
+
+def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
+    """Weights of all networks in one array, and what is added to each element's outputs (eV)."""
+    scale, shift = potential.scaling.scale.cpu().numpy(), potential.scaling.shift.cpu().numpy()
+    dtype = np.float32 if potential.dtype == torch.float32 else np.float64
+    depth = max(len(hidden) for hidden in potential.networks.hidden) + 1
+    elements = len(potential.elements)
+    widths, offset = np.zeros((elements, depth + 1), dtype=np.int64), np.zeros((elements, depth), dtype=np.int64)
+    pieces: list[np.ndarray] = []
+    filled = 0
+    for e, network in enumerate(potential.networks.networks):
+        assert isinstance(network, MLP)
+        layers = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+        for n, layer in enumerate(layers):
+            matrix = layer.weight.detach().double().cpu().numpy()
+            bias = layer.bias.detach().double().cpu().numpy()
+            if n == 0:
+                matrix = matrix / scale[e]
+                bias = bias - matrix @ shift[e]
+            if n == len(layers) - 1:
+                matrix, bias = potential.energy_scale * matrix, potential.energy_scale * bias
+            widths[e, n], widths[e, n + 1], offset[e, n] = matrix.shape[1], matrix.shape[0], filled
+            pieces += [matrix.ravel(), bias]
+            filled += matrix.size + bias.size
+    activation = np.array([ACTIVATIONS[name] for name in potential.networks.activation])
+    networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
+    nothing = np.zeros((elements, len(potential.descriptor.functions)))
+    outputs = np.empty(elements)
+    kernels.network_energies(networks, np.arange(elements), nothing, outputs, np.empty_like(nothing))
+    references = potential.reference_energies.cpu().numpy()
+    return networks, references - outputs if potential.anchored else references

@@ -1,0 +1,68 @@
+"""The fused evaluator is `evaluate`: every potential of the zoo, every structure, both precisions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from physics import zoo
+
+from mlip.batch import to_batch
+from mlip.model.evaluate import evaluate
+from mlip.model.fused import ACTIVATIONS, FusedPotential
+from mlip.model.networks import ACTIVATIONS as TORCH_ACTIVATIONS
+from mlip.model.networks import AtomicNetworks
+
+STRUCTURES = {**zoo.STRUCTURES, "lone atom": zoo.LONE_ATOM}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("name", zoo.POTENTIALS)
+def test_fused_is_evaluate(name, structure):
+    potential = zoo.POTENTIALS[name]()
+    batch, _ = to_batch(STRUCTURES[structure], potential.cutoff)
+    expected = evaluate(potential, batch, features=potential.descriptor)
+    found = FusedPotential(potential)(batch)
+    assert found.energy == pytest.approx(float(expected.energy[0]), rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
+    if found.stress is None:
+        assert torch.isnan(expected.stress).all()
+    else:
+        np.testing.assert_allclose(found.stress, expected.stress[0], rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", zoo.POTENTIALS)
+def test_single_precision(name):
+    potential = zoo.POTENTIALS[name]()
+    batch, _ = to_batch(zoo.STRUCTURES["triclinic"], potential.cutoff)
+    expected = FusedPotential(potential)(batch)
+    potential.networks.float()
+    found = FusedPotential(potential)(batch)
+    scale = np.abs(expected.forces).max()
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=2e-5 * max(1.0, scale))
+    assert found.forces.dtype == np.float64
+
+
+@pytest.mark.parametrize("activation", TORCH_ACTIVATIONS)
+def test_every_activation_and_networks_of_unequal_depth(activation):
+    potential = zoo.POTENTIALS["mixed cutoffs"]()
+    count, width = len(potential.elements), len(potential.descriptor.functions)
+    hidden = [[5, 7], [6], [4, 3, 5]][:count]
+    hidden += [[3]] * (count - len(hidden))
+    generator = torch.Generator().manual_seed(2)
+    potential.networks = AtomicNetworks(width, hidden, [activation] * count, generator).double().requires_grad_(False)
+    batch, _ = to_batch(zoo.STRUCTURES["triclinic"], potential.cutoff)
+    expected = evaluate(potential, batch, features=potential.descriptor)
+    found = FusedPotential(potential)(batch)
+    np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
+    assert set(ACTIVATIONS) == set(TORCH_ACTIVATIONS)
+
+
+def test_an_unknown_element_is_named():
+    potential = next(iter(zoo.POTENTIALS.values()))()
+    batch, _ = to_batch(zoo.STRUCTURES["molecule"], potential.cutoff)
+    stranger = batch._replace(numbers=torch.full_like(batch.numbers, 79))
+    with pytest.raises(ValueError, match="does not know Au"):
+        FusedPotential(potential)(stranger)
