@@ -40,7 +40,8 @@ class FusedResult(NamedTuple):
 class FusedPotential:
     """A potential as tables for the CPU kernels: neighbors' vectors, features, networks, forces in a few calls.
 
-    Feature scaling is folded into the first layer, the energy scale into the last. Weights keep the potential's dtype.
+    Feature scaling is folded into the first layer, the energy scale into the last. The weights are those at the time of
+    construction, in the potential's dtype.
     """
 
     def __init__(self, potential: Potential) -> None:
