@@ -110,17 +110,19 @@ def make_potential(
     )
 
 
-def reference_energies_of(config: Config, structures: Sequence[Structure], elements: Sequence[int]) -> list[float]:
-    """Reference energies (eV) by the config's method."""
+def reference_energies_of(
+    config: Config, train: Sequence[Structure], everything: Sequence[Structure], elements: Sequence[int]
+) -> list[float]:
+    """Reference energies (eV) by the config's method: fitted to `train`, or of the lone atoms in `everything`."""
     chosen = config.model.reference_energies
     if chosen.method == "given":
         assert chosen.values is not None, "the schema sees to it"
         return given_references(chosen.values, elements)
     if chosen.method == "isolated":
         path = chosen.isolated_file
-        atoms = read_structures(path, read_options(config.data)) if path else structures
+        atoms = read_structures(path, read_options(config.data)) if path else everything
         return isolated_references(atoms, elements, path or config.data.train)
-    return fitted_references(structures, elements, chosen.method)
+    return fitted_references(train, elements, chosen.method)
 
 
 def energy_scale(structures: Sequence[Structure]) -> float:

@@ -202,19 +202,24 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.dynamics import Simulation, Unphysical
     from mlip.ensembles import Conditions
     from mlip.interfaces.calculator import MLIPCalculator
+    from mlip.model.checkpoint import fingerprint
 
     _use_threads(options)
     names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed", "largest_force")
     conditions = Conditions(**{name: getattr(options, name) for name in names})
     start = existing_file(options.start)
     try:
-        atoms = cast(Atoms, read(start))
+        atoms = cast(Atoms, read(str(start.absolute()), do_not_split_by_at_sign=True))
     except Exception as error:  # ASE's readers raise whatever comes up
         raise ValueError(
             f"{start}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"
         ) from error
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype)
-    simulation = Simulation(atoms, conditions, options.output, interval=options.interval)
+    if options.output.exists() and options.output.samefile(start):
+        raise ValueError(f"--output is {options.output}, the start itself; choose another file")
+    simulation = Simulation(
+        atoms, conditions, options.output, interval=options.interval, potential=fingerprint(atoms.calc.potential)
+    )
     simulation.restart() if options.restart else simulation.start()
     try:
         with _StopAtSignal() as stop:
@@ -222,11 +227,16 @@ def _md(options: argparse.Namespace) -> int:
     except Unphysical as error:
         print(f"mlip: stopped: {error}", file=sys.stderr)
         return UNPHYSICAL
+    conserved = (
+        "" if conditions.ensemble == "langevin"
+        else ", energy drift {drift_meV_per_atom:+.3f} meV/atom (swing {fluctuation_meV_per_atom:.3f})"
+    )  # fmt: skip
     text = (
         "{steps} steps, {time_ps:.3f} ps in {seconds:.1f} s ({ms_per_step:.2f} ms per step); mean temperature "
-        "{mean_temperature:.0f} K, energy drift {drift_meV_per_atom:+.3f} meV/atom "
-        "(swing {fluctuation_meV_per_atom:.3f}); trajectory in {output}"
+        "{mean_temperature:.0f} K" + conserved + "; trajectory in {output}"
     ).format(**summary, output=options.output)
+    if stop.number:
+        print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)
     _print(options, summary, text)
     return 128 + stop.number if stop.number else 0
 

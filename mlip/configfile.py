@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import re
@@ -14,6 +15,8 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_mode
 from pydantic.fields import FieldInfo
 
 from mlip.config import Config, Data
+
+DATA_SUFFIXES = (".npz", ".xyz", ".extxyz", ".h5", ".hdf5", ".traj", ".db")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -28,6 +31,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ValueError(f"{path}: this is a folder; expected a config file")
     if not path.is_file():
         raise ValueError(f"{path}: no such config file. `mlip schema --yaml` prints one with every key")
+    if path.suffix in DATA_SUFFIXES:
+        raise ValueError(f"{path}: is no config but a data file; write a config with data.train: {path.name}")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -89,13 +94,15 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ValueError(f"'{override}': the value is not valid YAML: {error}") from error
     *parents, last = path.split(".")
     place: Any = values
+    default: Any = _DEFAULTS
     for depth, key in enumerate(parents):
         where = ".".join(parents[: depth + 1])
+        default = default.get(key) if isinstance(default, dict) else None
         if isinstance(place, list):
             place = place[_index(key, place, override)]
         elif isinstance(place, dict):
             if place.get(key) is None:
-                place[key] = {}
+                place[key] = copy.deepcopy(default) if depth and default is not None else {}
             place = place[key]
         if not isinstance(place, dict | list):
             raise ValueError(f"'{override}': {where} is {place!r}, which has no keys; expected a section there")
@@ -117,6 +124,26 @@ def reference_yaml() -> str:
         "# A config gives only what differs: configs/minimal.yaml.",
     ]
     return "\n".join([*head, *_section_lines(Config, 0)]) + "\n"
+
+
+def _defaults() -> dict[str, Any]:
+    """What sections with a kind (optimizer, schedule, descriptor) are when a config says nothing about them."""
+    sections = {name: field.default for name, field in Config.model_fields.items() if not field.is_required()}
+    return {
+        name: {
+            key: json.loads(json.dumps(_plain_values(value)))
+            for key, value in section
+            if isinstance(value, tuple) or (isinstance(value, BaseModel) and _tags(type(value)))
+        }
+        for name, section in sections.items()
+    }
+
+
+def _plain_values(value: Any) -> Any:
+    """The values that were given, without those that are defaults anyway."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    return [_plain_values(part) for part in value]
 
 
 class _Loader(yaml.SafeLoader):
@@ -273,3 +300,6 @@ def _meaning(field: FieldInfo) -> str:
 
 def _literals(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+_DEFAULTS = _defaults()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from mlip.trajectory import TrajectoryFile, load_state, save_state
 _SAME_ON_RESTART = ("ensemble", "temperature", "pressure", "timestep", "friction")
 
 
+logger = logging.getLogger(__name__)
+
+
 class Unphysical(RuntimeError):  # noqa: N818 (the run's verdict, not the program's failure)
     """The dynamics left physics; the frame that did it is saved."""
 
@@ -29,7 +33,9 @@ class Unphysical(RuntimeError):  # noqa: N818 (the run's verdict, not the progra
 class Simulation:
     """Atoms with a calculator, an integrator, and files that let the run go on where it stopped."""
 
-    def __init__(self, atoms: Atoms, conditions: Conditions, output: Path, *, interval: int = 10) -> None:
+    def __init__(
+        self, atoms: Atoms, conditions: Conditions, output: Path, *, interval: int = 10, potential: str = ""
+    ) -> None:
         if interval < 1:
             raise ValueError(f"--interval is {interval}; expected at least 1 step")
         if conditions.ensemble.startswith("npt") and not atoms.pbc.all():
@@ -38,6 +44,7 @@ class Simulation:
                 "Give the structure a cell, or take nve, langevin or nose-hoover"
             )
         self.atoms, self.conditions, self.interval = atoms, conditions, interval
+        self.potential = potential  # what tells the potential from another
         self.trajectory = TrajectoryFile(output)
         self.log = output.with_name(output.name + ".csv")
         self.state = output.with_name(output.name + ".restart.npz")
@@ -58,12 +65,13 @@ class Simulation:
             ValueError: there is a trajectory of that name already.
         """
         if self.trajectory.path.exists():
-            raise ValueError(
-                f"{self.trajectory.path} exists. Go on with it: --restart; or choose another --output, or remove it"
-            )
+            go_on = "Go on with it: --restart; or choose" if self.state.exists() else "Choose"
+            raise ValueError(f"{self.trajectory.path} exists. {go_on} another --output, or remove it")
         self.log.unlink(missing_ok=True)  # of a trajectory that was removed
         self.state.unlink(missing_ok=True)
-        if not self.atoms.has("momenta"):
+        if self.atoms.has("momenta"):
+            logger.info("velocities are those of the start, %.0f K", self.atoms.get_temperature())
+        else:
             set_velocities(self.atoms, self.conditions.temperature, self.generator)
         self.dynamics = make_dynamics(self.atoms, self.conditions, self.generator)
 
@@ -79,6 +87,8 @@ class Simulation:
                 f"{self.state}: belongs to a run of {len(state['numbers'])} atoms with pbc {state['pbc'].tolist()}; "
                 "restart with the same structure"
             )
+        if str(state["potential"]) != self.potential:
+            raise ValueError(f"{self.state}: belongs to a run with another potential; restart with the same")
         for name in _SAME_ON_RESTART:
             old, new = state[name].item(), getattr(self.conditions, name)
             if old != new:
@@ -116,6 +126,7 @@ class Simulation:
         if self.step == 0:
             self._check()
             self._record()
+            self._save()
         temperatures = [self.atoms.get_temperature()]
         with tqdm(total=steps, initial=self.step, unit="step", disable=quiet, dynamic_ncols=True) as bar:
             while self.step < steps and not should_stop():
@@ -240,6 +251,7 @@ class Simulation:
             momenta=self.atoms.get_momenta(),
             cell=self.atoms.cell.array,
             pbc=self.atoms.pbc,
+            potential=self.potential,
             **{name: getattr(self.conditions, name) for name in _SAME_ON_RESTART},
             step=self.step,
             initial=self._initial,

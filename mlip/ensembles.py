@@ -55,6 +55,8 @@ class Conditions:
                 raise ValueError(f"--{name.replace('_', '-')} is {value}; expected a positive number")
         if not (np.isfinite(self.temperature) and self.temperature >= 0):
             raise ValueError(f"--temperature is {self.temperature} K; expected zero or a positive number")
+        if self.temperature == 0 and self.ensemble not in ("nve", "langevin"):
+            raise ValueError(f"--temperature is 0 K; --ensemble {self.ensemble} needs a positive temperature")
         if not np.isfinite(self.pressure):
             raise ValueError(f"--pressure is {self.pressure} GPa; expected a finite number")
         if self.seed < 0:

@@ -71,7 +71,7 @@ def write_predictions(path: Path, structures: Sequence[Structure], predictions: 
         atoms.arrays[PREFIX + "energies"] = predicted.atomic_energies.numpy()
         stress = predicted.stress[0].double().numpy()
         if np.isfinite(stress).all():
-            atoms.info[PREFIX + "stress"] = stress
+            atoms.info[PREFIX + "stress"] = stress.ravel()  # nine numbers, which every reader of extxyz takes
         frames.append(atoms)
     ase.io.write(path, frames, format="extxyz")
 

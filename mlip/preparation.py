@@ -73,13 +73,34 @@ class Preparation:
             "labels in train": {
                 name: sum(getattr(s, name) is not None for s in train) for name in ("energy", "forces", "stress")
             },
+            **_ranges(train),
+            "shortest distance (Å)": round(min(self.examples[name].shortest for name in PARTS), 3),
             "symmetry functions": len(self.descriptor.functions),
             "neighbors per atom": round(self.examples["train"].pairs / sum(sizes), 1),
             "kept features (GB)": round(kept / 1e9, 3),
-            "reference energies (eV)": dict(zip(map(symbol, self.descriptor.elements), self.references, strict=True)),
+            "reference energies (eV)": {
+                symbol(z): round(energy, 4) for z, energy in zip(self.descriptor.elements, self.references, strict=True)
+            },
             "device": str(self.device),
             "run folder": self.config.run.dir,
         }
+
+
+def _ranges(structures: Sequence[Structure]) -> dict[str, str]:
+    """Sizes of the labels; a wrong unit or key shows here."""
+    energies = [s.energy / len(s) for s in structures if s.energy is not None]
+    forces = [s.forces for s in structures if s.forces is not None]
+    stress = [s.stress for s in structures if s.stress is not None]
+    ranges = {}
+    if energies:
+        ranges["energy per atom (eV)"] = f"{min(energies):.4f} to {max(energies):.4f}"
+    if forces:
+        components = np.concatenate(forces)
+        root = np.sqrt((components**2).mean())
+        ranges["forces (eV/Å)"] = f"root mean square {root:.3f}, largest {np.abs(components).max():.3f}"
+    if stress:
+        ranges["stress (eV/Å³)"] = f"{np.min(stress):.4f} to {np.max(stress):.4f}, positive under tension"
+    return ranges
 
 
 def prepare(config: Config) -> Preparation:
@@ -99,7 +120,7 @@ def prepare(config: Config) -> Preparation:
     elements = sorted({int(z) for s in parts.train for z in s.numbers})
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
     network_shapes(config, elements)
-    references = reference_energies_of(config, parts.train, elements)
+    references = reference_energies_of(config, parts.train, [*parts.train, *parts.valid, *parts.test], elements)
     examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
     if not examples["train"].pairs:
         raise ValueError(
@@ -132,8 +153,21 @@ def read_parts(config: Config) -> Parts:
             f"{data.train}: no structure has an energy, forces or stress to train on. "
             "Set data.energy_key and data.forces_key to their names in the file"
         )
+    if parts.valid and not _weighed(config, parts.valid):
+        where = data.valid or data.train
+        raise ValueError(
+            f"{where}: the validation structures have no label that the loss weighs, so no best epoch can be chosen. "
+            "Give labelled structures, or data.split.valid=0"
+        )
     require_known({int(z) for s in parts.train for z in s.numbers}, [*parts.valid, *parts.test], "training structure")
     return parts
+
+
+def _weighed(config: Config, structures: Sequence[Structure]) -> bool:
+    """Whether any structure has a label with a weight in the loss."""
+    loss = config.training.loss
+    weights = {"energy": loss.energy.weight, "forces": loss.forces.weight, "stress": loss.stress.weight}
+    return any(getattr(s, name) is not None for name, weight in weights.items() if weight for s in structures)
 
 
 def require_known(known: set[int], structures: Sequence[Structure], owner: str) -> None:

@@ -71,6 +71,11 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder}: no {CONFIG_FILE} in it; expected the run folder of an earlier `mlip train`")
     config = load_config(folder / CONFIG_FILE)
+    if not (folder / CHECKPOINT_FILE).is_file() and any((folder / name).exists() for name in RESULT_FILES):
+        raise ValueError(
+            f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
+            "Restore it, or begin a new run in another run.dir"
+        )
     ready = prepare(config)
     potential = None
     if (folder / CHECKPOINT_FILE).is_file():
@@ -100,7 +105,10 @@ def _run(ready: Preparation, folder: Path, started: float, saved: Potential | No
     trainer = Trainer(potential, optimizer, examples["train"], examples["valid"], plan_of(config), folder)
     if saved is not None:
         trainer.resume()
-        logger.info("resumed at epoch %d of %d", trainer.progress.epoch, config.training.epochs)
+        if trainer.progress.epoch > config.training.epochs:
+            logger.info("this run is finished; its results are made again")
+        else:
+            logger.info("resumed at epoch %d of %d", trainer.progress.epoch, config.training.epochs)
     before = trainer.progress.seconds
 
     def save_best() -> None:
@@ -149,7 +157,7 @@ def keep_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examp
 
 
 def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
-    """Features of the training atoms, in float64 and one tensor per element."""
+    """Features of the training atoms, one float64 tensor per element; kept ones have the precision they are kept in."""
     numbers = torch.cat([batch.numbers for batch in examples.batches])
     if examples.store:
         features = torch.cat(examples.store.features).cpu()
@@ -170,8 +178,8 @@ def report_redundancy(features: Sequence[Tensor], descriptor: ACSF) -> None:
         columns = [d for d, function in enumerate(descriptor.functions) if applies(function, number)]
         messages = redundant_functions(values[:, columns].numpy(), [descriptor.functions[d] for d in columns])
         if messages:
-            logger.warning(
-                "%s atoms: %d of %d functions are constant on the training data or repeat another (%s ...)",
+            logger.info(
+                "%s: %d of %d functions are constant on the data or repeat another, at a cost of time; e.g. %s",
                 symbol(number),
                 len(messages),
                 len(columns),

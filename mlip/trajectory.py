@@ -31,7 +31,7 @@ class TrajectoryFile:
         self.frames = 0
 
     def write(self, atoms: Atoms, step: int, time_fs: float) -> None:
-        """Append the atoms with energy, forces, velocities, and stress where there is one."""
+        """Append the atoms with energy, forces, momenta, and stress where there is one."""
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=dict(atoms.info))
         frame.set_momenta(atoms.get_momenta())
         frame.info |= {"step": step, "time_fs": time_fs}

@@ -205,3 +205,22 @@ def test_a_split_file_and_a_separate_file_for_the_same_part(tmp_path, name):
     (tmp_path / "split.json").write_text('{"train": [0, 1, 2, 3], "valid": [4, 5], "test": [6]}', encoding="utf-8")
     overrides = (f"data.split={{file: {tmp_path / 'split.json'}}}", f"data.{name}={path}", "training.epochs=1")
     assert refused(train(tmp_path, path, ALL, *overrides), f"data.{name}", "data.split.file")
+
+
+def test_validation_data_without_labels(tmp_path):
+    bare = "\n".join(["2", "", "H 0 0 0", "O 0 0 1.0"]) + "\n"
+    (tmp_path / "bare.xyz").write_text(bare, encoding="utf-8")
+    outcome = train(tmp_path, save(tmp_path), ALL, f"data.valid={tmp_path / 'bare.xyz'}", "data.split={}")
+    assert refused(outcome, "bare.xyz", "no label that the loss weighs", "data.split.valid=0")
+
+
+def test_isolated_atoms_may_stand_anywhere_in_the_file(tmp_path):
+    """The seeded split may put them into the validation part."""
+    molecule = "\n".join(["2", 'Properties=species:S:1:pos:R:3 energy=-1.5 pbc="F F F"', "H 0 0 0", "O 0 0 1.{n}"])
+    lone = "\n".join(["1", 'Properties=species:S:1:pos:R:3 energy=-0.{e} pbc="F F F"', "{s} 0 0 0"])
+    frames = [molecule.format(n=n) for n in range(8)] + [lone.format(e=1, s="H"), lone.format(e=2, s="O")]
+    (tmp_path / "mixed.xyz").write_text("\n".join(frames) + "\n", encoding="utf-8")
+    options = ("data.split={valid: 4}", "model.reference_energies.method=isolated", "data.index=':'")
+    for seed in range(6):
+        outcome = train(tmp_path, tmp_path / "mixed.xyz", *options, f"run.seed={seed}", "run.overwrite=true")
+        assert outcome.status == 0, outcome.err

@@ -1,9 +1,14 @@
 """Mistakes with dynamics: what the user reads."""
 
+import shutil
+
 import pytest
+import torch
 from ase.io import write
 from interfaces.command import mlip, refused
 from interfaces.trained import alcu, crystal, ethanol, molecule
+
+from mlip.model.checkpoint import load_potential, save_potential
 
 
 @pytest.fixture
@@ -87,6 +92,29 @@ def test_restart_under_other_conditions(start, options):
     assert md(start, *common).status == 0
     outcome = md(start, *common, *options, "--restart", "--steps", 8)
     assert refused(outcome, "md.xyz.restart.npz", options[0])
+
+
+def test_restart_with_another_potential(start, tmp_path):
+    assert md(start).status == 0
+    other = shutil.copytree(ethanol(), tmp_path / "other")
+    potential = load_potential(other)
+    with torch.no_grad():
+        next(potential.networks.parameters()).mul_(1.01)
+    save_potential(other / "potential.pt", potential, {})
+    assert refused(md(start, "--restart", potential=other), "md.xyz.restart.npz", "another potential")
+
+
+def test_output_is_not_the_start(start):
+    assert refused(md(start, "--output", start), "--output is", "the start itself")
+
+
+def test_a_thermostat_at_zero(start):
+    assert refused(md(start, "--ensemble", "nose-hoover", "--temperature", "0"), "--temperature is 0 K", "positive")
+
+
+def test_a_name_with_an_at_sign(start):
+    start.rename(start.with_name("a@b.xyz"))
+    assert md(start.with_name("a@b.xyz")).status == 0
 
 
 def test_restart_with_other_atoms(tmp_path, start):

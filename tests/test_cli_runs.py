@@ -22,6 +22,14 @@ def test_a_folder_that_holds_a_run(tmp_path, run):
     assert (run / "results.json").read_bytes() == (ethanol() / "results.json").read_bytes()
 
 
+def test_resume_without_the_checkpoint_touches_nothing(tmp_path):
+    folder = shutil.copytree(ethanol(), tmp_path / "run")
+    (folder / "training.pt").unlink()
+    before = (folder / "potential.pt").read_bytes()
+    assert refused(mlip("train", "--resume", folder, "--quiet"), str(folder), "training.pt is missing")
+    assert (folder / "potential.pt").read_bytes() == before
+
+
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "run").write_text("a file", encoding="utf-8")
     assert refused(train(tmp_path, ETHANOL), f"run.dir is {tmp_path / 'run'}", "which is a file", "expected a folder")

@@ -129,6 +129,28 @@ def test_config_is_frozen():
 
 
 @pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("training.optimizer.learning_rate=0.5", lambda c: c.training.optimizer.learning_rate == 0.5),
+        ("training.optimizer.name=sgd", lambda c: c.training.optimizer.momentum == 0.9),
+        ("training.schedule.final=0.1", lambda c: c.training.schedule.final == 0.1),
+        ("model.descriptor.1.angles=3", lambda c: c.model.descriptor[1].angles == 3 and len(c.model.descriptor) == 2),
+        ("training.loss.energy.weight=7", lambda c: c.training.loss.energy.weight == 7),
+    ],
+)
+def test_overrides_change_defaults_that_the_file_does_not_name(tmp_path, override, read):
+    path = tmp_path / "c.yaml"
+    path.write_text("data: {train: x.npz}", encoding="utf-8")
+    assert read(load_config(path, [override]))
+
+
+def test_a_data_file_is_no_config(tmp_path):
+    (tmp_path / "mine.xyz").write_text("1\n\nH 0 0 0\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"mine.xyz: is no config but a data file; write a config with data.train"):
+        load_config(tmp_path / "mine.xyz")
+
+
+@pytest.mark.parametrize(
     "overrides",
     [
         [],

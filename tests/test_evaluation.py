@@ -99,7 +99,7 @@ def test_written_predictions_are_those_of_the_calculator(tmp_path, run, data):
         assert ("mlip_stress" in frame.info) == bool(atoms.pbc.all())
         if atoms.pbc.all():
             stress = atoms.get_stress(voigt=False)
-            np.testing.assert_allclose(frame.info["mlip_stress"], stress, rtol=0, atol=1e-8)
+            np.testing.assert_allclose(frame.info["mlip_stress"], stress.ravel(), rtol=0, atol=1e-8)
 
 
 def test_predictions_can_be_evaluated_again(tmp_path):

@@ -138,7 +138,8 @@ class Model(Section):
         description="sets of symmetry functions, one after the other",
     )
     networks: Networks = Networks()
-    scaling: Literal["half", "standard", "minmax", "none"] = Field(
-        "half", description="feature scaling: half-way to one common scale, unit spread, to [0, 1], or as they are"
+    scaling: Literal["common", "half", "standard", "minmax", "none"] = Field(
+        "common",
+        description="feature scaling: one scale for all, half-way to unit spread, unit spread, to [0, 1], or none",
     )
     reference_energies: ReferenceEnergies = ReferenceEnergies()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import warnings
@@ -49,6 +50,15 @@ def load_content(path: str | Path) -> dict[str, Any]:
     """Everything a potential's file holds, with its provenance; `path` is the file or a run folder."""
     path = Path(path)
     return load(path / POTENTIAL_FILE if path.is_dir() else path, POTENTIAL)
+
+
+def fingerprint(potential: Potential) -> str:
+    """A hash of everything that makes a potential's predictions."""
+    content = potential_content(potential)
+    digest = hashlib.sha256(repr([value for name, value in content.items() if name != "state"]).encode())
+    for name, tensor in content["state"].items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def potential_content(potential: Potential) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-SCALINGS = ("half", "standard", "minmax", "none")
+SCALINGS = ("common", "half", "standard", "minmax", "none")
+FLOOR = 0.01  # of the largest spread; a function that varies less is not amplified more
 
 
 class FeatureScaling(nn.Module):
@@ -35,12 +36,14 @@ def fitted_scaling(features: Sequence[Float[Tensor, "_ D"]], method: str) -> Fea
     With the spread (standard deviation) :math:`\sigma_d`, its mean over functions :math:`\bar\sigma` and the mean
     :math:`\mu_d`:
 
-    - "standard": :math:`c = \mu, s = \sigma`; every function counts the same, noise in small ones too
-    - "half": :math:`c = \mu, s = \sqrt{\sigma \bar\sigma}`; half-way to one common scale
+    - "common": :math:`c = \mu, s = \sqrt{\langle\sigma^2\rangle}`; one scale for all functions keeps their proportions
+    - "half": :math:`c = \mu, s = \sqrt{\sigma \bar\sigma}`; half-way from there to "standard"
+    - "standard": :math:`c = \mu, s = \sigma`; every function counts the same
     - "minmax": to the interval from 0 to 1 :math:`c = \min, s = \max - \min`
     - "none": as they are
 
-    A function that is constant on the data is centered and left unscaled.
+    A spread (or range) below a hundredth of the largest counts as that: a function that hardly varies on the data must
+    not dominate where it does vary, as when an atom leaves a molecule.
     """
     if method not in SCALINGS:
         raise ValueError(f"scaling is '{method}'; known: {', '.join(SCALINGS)}")
@@ -49,13 +52,16 @@ def fitted_scaling(features: Sequence[Float[Tensor, "_ D"]], method: str) -> Fea
         if method == "none" or not len(values):
             continue
         values = values.double()
-        spread = values.std(dim=0, correction=0)
-        scale = {
-            "standard": spread,
-            "half": torch.sqrt(spread * spread.mean()),
-            "minmax": values.amax(dim=0) - values.amin(dim=0),
+        lowest = values.amin(dim=0)
+        spread = values.amax(dim=0) - lowest if method == "minmax" else values.std(dim=0, correction=0)
+        if spread.max() == 0:
+            spread = torch.ones_like(spread)
+        floored = spread.clamp(min=FLOOR * float(spread.max()))
+        scaling.shift[row] = lowest if method == "minmax" else values.mean(dim=0)
+        scaling.scale[row] = {
+            "common": spread.square().mean().sqrt().expand_as(spread),
+            "half": torch.sqrt(floored * spread.mean()),
+            "standard": floored,
+            "minmax": floored,
         }[method]
-        constant = spread <= 1e-8 * spread.max()
-        scaling.shift[row] = values.amin(dim=0) if method == "minmax" else values.mean(dim=0)
-        scaling.scale[row] = torch.where(constant, 1.0, scale)
     return scaling

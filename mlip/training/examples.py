@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from mlip.batch import AtomsBatch, Properties, collate, collate_labels, to_batch
+from mlip.batch import AtomsBatch, Properties, collate, collate_labels, pair_vectors, to_batch
 from mlip.descriptors.store import FeatureStore, KeptFeatures
 from mlip.structure import Structure
 
@@ -29,6 +29,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    @property
+    def shortest(self) -> float:
+        """Shortest distance between two atoms (Å), infinite if there are no pairs."""
+        lengths = [pair_vectors(batch).norm(dim=1) for batch in self.batches if batch.pairs.shape[1]]
+        return min((float(length.min()) for length in lengths), default=float("inf"))
 
     @property
     def pairs(self) -> int:

@@ -279,8 +279,12 @@ class Trainer:
 
 
 def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | None = None) -> tuple[float, Errors]:
-    """Loss (mean over structures; zero without one) and errors of a potential on labelled structures."""
-    errors, total = Errors(), 0.0
+    """Loss and errors of a potential on labelled structures, whatever the chunks they are evaluated in.
+
+    Each term of the loss is its mean over all components that have a label; the loss is zero if none is given.
+    """
+    errors = Errors()
+    sums, counts = [0.0, 0.0, 0.0], [0, 0, 0]
     for chunk in examples.chunks():
         batch, labels, features = examples.take(chunk)
         predicted = evaluate(
@@ -291,8 +295,15 @@ def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | Non
             features=features,
         )
         errors.add(predicted, labels, batch)
-        total += float(loss(predicted, labels, batch).total) * len(chunk) if loss else 0.0
-    return total / max(1, len(examples)), errors
+        if loss:
+            terms = loss(predicted, labels, batch)[1:]
+            for n, (term, label) in enumerate(zip(terms, labels[:3], strict=True)):
+                known = 0 if label is None else int(torch.isfinite(label).sum())
+                sums[n] += float(term) * known
+                counts[n] += known
+    weights = (loss.energy.weight, loss.forces.weight, loss.stress.weight) if loss else (0.0, 0.0, 0.0)
+    total = sum(w * s / max(1, count) for w, s, count in zip(weights, sums, counts, strict=True))
+    return total, errors
 
 
 def _summary(row: Mapping[str, float]) -> str:

@@ -23,7 +23,7 @@ LAYERS = [
     ["batch"],
     ["descriptors", "verlet"],
     ["model"],
-    ["training", "interfaces", "analysis", "dynamics"],
+    ["training", "interfaces", "dynamics"],
     ["assembly"],
     ["preparation"],
     ["run", "evaluation"],
