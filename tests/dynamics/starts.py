@@ -20,7 +20,6 @@ def atoms_of(kind):
 
 def simulation(output, ensemble="nve", *, kind=None, interval=5, **conditions):
     kind = kind or ("crystal" if ensemble in PERIODIC else "molecule")
-    conditions.setdefault("temperature", 150.0)  # a potential of four epochs knows little beyond
     return Simulation(atoms_of(kind), Conditions(ensemble=ensemble, **conditions), output, interval=interval)
 
 

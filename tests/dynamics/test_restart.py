@@ -56,11 +56,11 @@ def same_atoms(one, other):
 @pytest.mark.parametrize("ending", [".xyz", ".traj"])
 @pytest.mark.parametrize(("ensemble", "kind"), CASES)
 def test_restart_is_exact(tmp_path, ensemble, kind, ending):
-    whole = begin(tmp_path / f"whole{ending}", ensemble, kind, 60)
+    whole = begin(tmp_path / f"whole{ending}", ensemble, kind, 45)
     assert whole.atoms.calc.pairs.searches > 1
     begin(tmp_path / f"parts{ending}", ensemble, kind, 20)
     resumed(tmp_path / f"parts{ending}", ensemble, kind, 35)
-    last = resumed(tmp_path / f"parts{ending}", ensemble, kind, 60)
+    last = resumed(tmp_path / f"parts{ending}", ensemble, kind, 45)
     assert same_atoms(whole.atoms, last.atoms)
     assert same_files(tmp_path / f"whole{ending}", tmp_path / f"parts{ending}")
 
