@@ -11,6 +11,7 @@ from typing import Any
 _HOMES = {
     "MLIPCalculator": "mlip.interfaces.calculator",
     "Potential": "mlip.model.potential",
+    "ReadOptions": "mlip.data.options",
     "Structure": "mlip.structure",
     "collate": "mlip.batch",
     "evaluate": "mlip.model.evaluate",
@@ -20,6 +21,7 @@ _HOMES = {
     "resume": "mlip.run",
     "to_batch": "mlip.batch",
     "train": "mlip.run",
+    "write_extxyz": "mlip.data.write",
 }
 __all__ = sorted(_HOMES)
 

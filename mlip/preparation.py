@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,8 @@ def prepare(config: Config) -> Preparation:
         raise ValueError(
             f"run.dir is {folder}, but {blocked} is there, which is a file; expected a folder or a new name"
         )
+    if config.run.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("run.tensorboard is true, but TensorBoard is missing: pip install tensorboard")
     parts = read_parts(config)
     elements = sorted({int(z) for s in parts.train for z in s.numbers})
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)

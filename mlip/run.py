@@ -217,10 +217,8 @@ def provenance(config: Config, parts: Parts, trainer: Trainer) -> dict[str, Any]
 def _tensorboard(config: Config, folder: Path) -> Callable[[Mapping[str, float]], None]:
     if not config.run.tensorboard:
         return lambda row: None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError("run.tensorboard is true, but TensorBoard is missing: pip install tensorboard") from error
+    from torch.utils.tensorboard import SummaryWriter
+
     writer = SummaryWriter(str(folder / "tensorboard"))
 
     def write(row: Mapping[str, float]) -> None:

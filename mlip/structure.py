@@ -73,8 +73,3 @@ class Structure:
 
     def __len__(self) -> int:
         return len(self.numbers)
-
-    @property
-    def volume(self) -> float | None:
-        """Volume of the cell (Å³), None unless all three directions are periodic."""
-        return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else None

@@ -49,18 +49,8 @@ def unchecked(**fields):
 
 def test_a_molecule():
     water = Structure(TWO, PLACES)
-    assert len(water) == 2 and water.volume is None
+    assert len(water) == 2
     assert not water.pbc.any() and (water.cell == 0).all() and water.energy is None and water.info == {}
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_volume_is_positive_for_both_hands(sign):
-    cell = np.array([[2.0, 0.1, 0], [0.3, sign * 3.0, 0], [0, 0.5, 4.0]])
-    assert Structure(TWO, PLACES, cell, PERIODIC).volume == pytest.approx(abs(np.linalg.det(cell)))
-
-
-def test_slab_has_no_volume_even_with_a_whole_cell():
-    assert Structure(TWO, PLACES, np.eye(3) * 5, np.array([True, True, False])).volume is None
 
 
 def test_cell_of_an_open_direction_may_be_anything():

@@ -65,27 +65,25 @@ class CompiledACSF:
 
     def at(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> AtVectors:
         """The kernels at given pair vectors."""
-        center, neighbor = pairs.numpy()
-        return AtVectors(
-            self, self.index_of_number[numbers.numpy()], center, neighbor, vectors.detach().double().numpy()
-        )
+        table = pair_table(self.index_of_number[numbers.numpy()], *pairs.numpy())
+        return AtVectors(self, table._replace(vectors=vectors.detach().double().numpy()))
+
+
+def pair_table(
+    element: Int[np.ndarray, "N"], center: Int[np.ndarray, "P"], neighbor: Int[np.ndarray, "P"]
+) -> names.Pairs:
+    """Pairs as the kernels want them, still without vectors."""
+    start = np.zeros(len(element) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
+    return names.Pairs(start, element, element[neighbor], _NOTHING)
 
 
 class AtVectors:
     """The products at given pair vectors, as float64 arrays."""
 
-    def __init__(
-        self,
-        owner: CompiledACSF,
-        element: Int[np.ndarray, "N"],
-        center: Int[np.ndarray, "P"],
-        neighbor: Int[np.ndarray, "P"],
-        vectors: Float[np.ndarray, "P 3"],
-    ) -> None:
+    def __init__(self, owner: CompiledACSF, pairs: names.Pairs) -> None:
         self.owner = owner
-        start = np.zeros(len(element) + 1, dtype=np.int64)
-        np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
-        self.pairs = names.Pairs(start, element, element[neighbor], vectors)
+        self.pairs = pairs
 
     def made(self, product: int, given: np.ndarray = _NOTHING) -> np.ndarray:
         """One of the products; `given` is what a Jacobian is multiplied with."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from mlip.batch import AtomsBatch
-from mlip.descriptors.compiled import AtVectors, compiled
+from mlip.descriptors.compiled import AtVectors, compiled, pair_table
 from mlip.kernels import network as kernels
 from mlip.kernels.arithmetic import FEATURES, GRADIENTS
 from mlip.model.networks import MLP
@@ -48,6 +48,8 @@ class FusedPotential:
         self.potential = potential
         self.features = compiled(potential.descriptor)
         self.networks, self.offsets = _tables(potential)
+        self._topology: tuple[torch.Tensor, torch.Tensor] | None = None  # numbers and pairs that the table is of
+        self._table: Any = None
 
     def __call__(self, batch: AtomsBatch) -> FusedResult:
         """Evaluate a batch of one structure.
@@ -55,12 +57,13 @@ class FusedPotential:
         Raises:
             ValueError: an element that the potential does not know.
         """
-        element = self.potential.element_of(batch.numbers).numpy()
+        table = self._pairs(batch)
+        element = table.element
         center, neighbor = batch.pairs.numpy()
         positions, cell = batch.positions.numpy(), batch.cell[0].numpy()
         vectors = np.empty((len(center), 3))
         kernels.pair_geometry(positions, cell, center, neighbor, batch.shifts.numpy(), vectors)
-        place = AtVectors(self.features, element, center, neighbor, vectors)
+        place = AtVectors(self.features, table._replace(vectors=vectors))
         features = place.made(FEATURES)
         outputs, by_features = np.empty(len(element)), np.empty_like(features)
         kernels.network_energies(self.networks, element, features, outputs, by_features)
@@ -75,6 +78,15 @@ class FusedPotential:
             stress=0.5 * (virial + virial.T) / volume if volume > 0 else None,
             atomic_energies=atomic_energies,
         )
+
+    def _pairs(self, batch: AtomsBatch) -> Any:
+        """Pairs by center; made anew only when the batch has other tensors than the last, after a neighbor search."""
+        old = self._topology
+        if old is None or old[0] is not batch.numbers or old[1] is not batch.pairs:
+            element = self.potential.element_of(batch.numbers).numpy()
+            self._table = pair_table(element, *batch.pairs.numpy())
+            self._topology = (batch.numbers, batch.pairs)
+        return self._table
 
 
 def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:

@@ -17,11 +17,19 @@ FORMS = ("mse", "mae", "huber")
 
 @dataclass(frozen=True)
 class Term:
-    """Weight and form of one term; `delta` is where "huber" turns from square to linear, in the term's unit."""
+    """Weight and form of one term; `delta` is where "huber" turns from square to linear, in the term's unit.
+
+    Raises:
+        ValueError: the form is unknown.
+    """
 
     weight: float
     form: str = "mse"
     delta: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise ValueError(f"the form of a loss term is '{self.form}'; known: {', '.join(FORMS)}")
 
     def __call__(self, predicted: Tensor, label: Tensor) -> Float[Tensor, ""]:
         """Mean over the components that have a label; zero where none has."""
