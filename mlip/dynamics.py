@@ -52,11 +52,8 @@ class Simulation:
         self.step = 0
         self.dynamics: Any = None
         self._initial: float | None = None  # conserved energy at the start, eV
-        self._written = (
-            0,
-            0,
-            0,
-        )  # frames, bytes and bytes of the log up to the last step that is a multiple of interval
+        # Frames, bytes, and bytes of the log, up to the last step that is a multiple of the interval.
+        self._written = (0, 0, 0)
 
     def start(self) -> None:
         """Begin at step 0, with velocities of the temperature unless the atoms have some.

@@ -1,4 +1,4 @@
-"""From a config to a trained potential: the only file that knows both the config and the objects."""
+"""From a config to a trained potential: the story of a run."""
 
 from __future__ import annotations
 
@@ -110,11 +110,12 @@ def _run(ready: Preparation, folder: Path, started: float, saved: Potential | No
         else:
             logger.info("resumed at epoch %d of %d", trainer.progress.epoch, config.training.epochs)
     before = trainer.progress.seconds
+    data = ready.parts.fingerprint()
 
     def save_best() -> None:
         latest = {name: value.clone() for name, value in potential.networks.state_dict().items()}
         potential.networks.load_state_dict(trainer.best)
-        save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, trainer))
+        save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, data, trainer))
         potential.networks.load_state_dict(latest)
 
     trainer.run(on_save=save_best, on_epoch=_tensorboard(config, folder), quiet=quiet)
@@ -202,13 +203,13 @@ def environment(config: Config) -> dict[str, Any]:
     }
 
 
-def provenance(config: Config, parts: Parts, trainer: Trainer) -> dict[str, Any]:
-    """Where a potential comes from; stands in its file."""
+def provenance(config: Config, parts: Parts, data: str, trainer: Trainer) -> dict[str, Any]:
+    """Where a potential comes from; stands in its file. `data` is the fingerprint of `parts`."""
     return {
         "mlip": version("mlip"),
         "config": config.model_dump(mode="json"),
         "structures": {"train": len(parts.train), "valid": len(parts.valid), "test": len(parts.test)},
-        "data": parts.fingerprint(),
+        "data": data,
         "best_epoch": trainer.progress.best_epoch,
         "best_loss": trainer.progress.best_loss,
     }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import jvp
 
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
-from mlip.descriptors.functions import KINDS, SymmetryFunction, Triples
+from mlip.descriptors.functions import SymmetryFunction, Triples
 from mlip.structure import CHEMICAL_ELEMENTS
 
 
@@ -222,6 +222,3 @@ def applies(function: SymmetryFunction, center: int) -> bool:
 def involves(functions: Sequence[SymmetryFunction], center: int, neighbor: int) -> Bool[Tensor, "D"]:
     """Functions of a center that a neighbor of this element enters."""
     return torch.tensor([applies(f, center) and neighbor in f.neighbors for f in functions])
-
-
-assert set(KINDS.values()) == set(SymmetryFunction.__subclasses__()), "every formula has a name"

@@ -108,7 +108,24 @@ class Radial(SymmetryFunction):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Narrow(SymmetryFunction):
+class BehlerAngular(SymmetryFunction):
+    """The numbers of Behler's two angular functions, and the factor of the angle that they share."""
+
+    eta: float  # Å⁻²
+    zeta: float
+    lambda_: float  # +1 or -1
+
+    order: ClassVar[int] = 2
+    parameters: ClassVar[tuple[str, ...]] = ("eta", "zeta", "lambda_")
+
+    @staticmethod
+    def of_angle(cos_theta: Tensor, zeta: Tensor, lambda_: Tensor) -> Tensor:
+        r"""The factor :math:`2^{1-\zeta} (1 + \lambda \cos\theta)^\zeta`."""
+        return 2 ** (1 - zeta) * (1 + lambda_ * cos_theta).clamp(min=0) ** zeta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrow(BehlerAngular):
     r"""Angles between neighbors that are near each other as well (Behler's G4).
 
     .. math:: G_i = 2^{1-\zeta} \sum_{j<k} (1 + \lambda \cos\theta_{ijk})^\zeta
@@ -117,25 +134,21 @@ class Narrow(SymmetryFunction):
     Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 8.
     """
 
-    eta: float  # Å⁻²
-    zeta: float
-    lambda_: float  # +1 or -1
-
-    order: ClassVar[int] = 2
-    parameters: ClassVar[tuple[str, ...]] = ("eta", "zeta", "lambda_")
-
     @staticmethod
     def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
         """Terms of T triples for F functions."""
         eta, zeta, lambda_ = values
         r_ij, r_ik, r_jk, cos_theta = cast(Triples, geometry)
-        angular = 2 ** (1 - zeta) * (1 + lambda_ * cos_theta).clamp(min=0) ** zeta
         radial = torch.exp(-eta * (r_ij**2 + r_ik**2 + r_jk**2))
-        return angular * radial * (fc(r_ij, cutoff) * fc(r_ik, cutoff) * fc(r_jk, cutoff))
+        return (
+            BehlerAngular.of_angle(cos_theta, zeta, lambda_)
+            * radial
+            * (fc(r_ij, cutoff) * fc(r_ik, cutoff) * fc(r_jk, cutoff))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wide(SymmetryFunction):
+class Wide(BehlerAngular):
     r"""Angles between all neighbors of the center (Behler's G5).
 
     .. math:: G_i = 2^{1-\zeta} \sum_{j<k} (1 + \lambda \cos\theta_{ijk})^\zeta
@@ -144,21 +157,13 @@ class Wide(SymmetryFunction):
     Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 9.
     """
 
-    eta: float  # Å⁻²
-    zeta: float
-    lambda_: float  # +1 or -1
-
-    order: ClassVar[int] = 2
-    parameters: ClassVar[tuple[str, ...]] = ("eta", "zeta", "lambda_")
-
     @staticmethod
     def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
         """Terms of T triples for F functions."""
         eta, zeta, lambda_ = values
         r_ij, r_ik, _, cos_theta = cast(Triples, geometry)
-        angular = 2 ** (1 - zeta) * (1 + lambda_ * cos_theta).clamp(min=0) ** zeta
         radial = torch.exp(-eta * (r_ij**2 + r_ik**2))
-        return angular * radial * (fc(r_ij, cutoff) * fc(r_ik, cutoff))
+        return BehlerAngular.of_angle(cos_theta, zeta, lambda_) * radial * (fc(r_ij, cutoff) * fc(r_ik, cutoff))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,26 +46,17 @@ class _Features(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, feature_gradients: Tensor) -> tuple[Tensor, None]:
-        return _PairGradients.apply(feature_gradients, ctx.products), None
+        return _Product.apply(feature_gradients, ctx.products, True), None
 
 
-class _PairGradients(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, feature_gradients: Tensor, products: Products) -> Tensor:
-        ctx.products = products
-        return products.pair_gradients(feature_gradients)
+class _Product(torch.autograd.Function):
+    """Multiplication with the Jacobian, or with its transpose; each is the other's derivative."""
 
     @staticmethod
-    def backward(ctx: Any, pair_changes: Tensor) -> tuple[Tensor, None]:
-        return _FeatureChanges.apply(pair_changes, ctx.products), None
-
-
-class _FeatureChanges(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, pair_changes: Tensor, products: Products) -> Tensor:
-        ctx.products = products
-        return products.feature_changes(pair_changes)
+    def forward(ctx: Any, given: Tensor, products: Products, transposed: bool) -> Tensor:
+        ctx.products, ctx.transposed = products, transposed
+        return products.pair_gradients(given) if transposed else products.feature_changes(given)
 
     @staticmethod
-    def backward(ctx: Any, feature_gradients: Tensor) -> tuple[Tensor, None]:
-        return _PairGradients.apply(feature_gradients, ctx.products), None
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _Product.apply(gradients, ctx.products, not ctx.transposed), None, None
