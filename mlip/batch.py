@@ -95,8 +95,12 @@ def labels_of(structure: Structure) -> Properties:
 
 def collate(batches: Sequence[AtomsBatch]) -> AtomsBatch:
     """Several batches as one; atoms and structures keep their order."""
-    atoms = _starts([len(batch.numbers) for batch in batches])
-    structures = _starts([len(batch.cell) for batch in batches])
+    if not batches:
+        empty = torch.zeros(0, dtype=torch.int64)
+        rows = torch.zeros(0, 3, dtype=torch.float64)
+        return AtomsBatch(empty, rows, rows.view(0, 3, 3), empty, empty.view(2, 0), rows)
+    atoms = _starts([len(batch.numbers) for batch in batches])[:-1].tolist()
+    structures = _starts([len(batch.cell) for batch in batches])[:-1].tolist()
     return AtomsBatch(
         numbers=torch.cat([batch.numbers for batch in batches]),
         positions=torch.cat([batch.positions for batch in batches]),
@@ -107,8 +111,50 @@ def collate(batches: Sequence[AtomsBatch]) -> AtomsBatch:
     )
 
 
+class Collection:
+    """Many structures as one batch, from which any can be taken quickly.
+
+    `atom_start` and `pair_start` (S+1,) tell where each structure's atoms and pairs begin in `whole`.
+    """
+
+    def __init__(self, batches: Sequence[AtomsBatch]) -> None:
+        self.whole = collate(batches)
+        self.atom_start = _starts([len(batch.numbers) for batch in batches])
+        self.pair_start = _starts([batch.pairs.shape[1] for batch in batches])
+
+    def __len__(self) -> int:
+        return len(self.atom_start) - 1
+
+    def take(self, structures: Sequence[int]) -> AtomsBatch:
+        """These structures as a batch, in this order."""
+        chosen = np.asarray(structures, dtype=np.int64)
+        atoms, pairs = ranges(self.atom_start, chosen), ranges(self.pair_start, chosen)
+        counts = np.diff(self.atom_start)[chosen]
+        moved = np.cumsum(counts) - counts - self.atom_start[chosen]  # how far each structure's atoms move
+        by_pair = torch.from_numpy(np.repeat(moved, np.diff(self.pair_start)[chosen]))
+        rows, columns = torch.from_numpy(atoms), torch.from_numpy(pairs)
+        whole = self.whole
+        return AtomsBatch(
+            numbers=whole.numbers[rows],
+            positions=whole.positions[rows],
+            cell=whole.cell[torch.from_numpy(chosen)],
+            structure=torch.from_numpy(np.repeat(np.arange(len(chosen)), counts)),
+            pairs=whole.pairs[:, columns] + by_pair,
+            shifts=whole.shifts[columns],
+        )
+
+
+def ranges(start: Int[np.ndarray, "_"], chosen: Int[np.ndarray, "_"]) -> Int[np.ndarray, "_"]:
+    """The numbers from start[c] to start[c+1] of each chosen c, one after the other."""
+    counts = start[chosen + 1] - start[chosen]
+    return np.repeat(start[chosen] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
 def collate_labels(labels: Sequence[Properties]) -> Properties:
     """The labels that belong to `collate` of the same structures."""
+    if not labels:
+        rows = torch.zeros(0, 3, dtype=torch.float64)
+        return Properties(rows.view(0), rows, rows.view(0, 3, 3))
     forces = [label.forces for label in labels if label.forces is not None]
     stress = [label.stress for label in labels if label.stress is not None]
     return Properties(
@@ -132,5 +178,5 @@ def sum_per_structure(values: Float[Tensor, "N *rest"], batch: AtomsBatch) -> Fl
     return total.index_add(0, batch.structure, values)
 
 
-def _starts(counts: Sequence[int]) -> list[int]:
-    return [0, *np.cumsum(counts[:-1]).tolist()]
+def _starts(counts: Sequence[int]) -> Int[np.ndarray, "_"]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

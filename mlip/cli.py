@@ -261,11 +261,11 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _use_threads(options: argparse.Namespace) -> None:
-    import torch
+    from mlip.device import configure_cpu
 
     if options.threads < 1:
         raise ValueError(f"--threads is {options.threads}; expected at least 1")
-    torch.set_num_threads(options.threads)
+    configure_cpu(options.threads)
 
 
 def _print(options: argparse.Namespace, results: dict[str, Any], text: str) -> None:

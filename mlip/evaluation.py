@@ -49,10 +49,10 @@ def evaluate_structures(
         predicted = evaluate(potential, batch).to(torch.device("cpu"))
         for number, single in zip(chunk, _singles(predicted, [len(structures[n]) for n in chunk]), strict=True):
             predictions.append(single)
-            total.add(single, examples.labels[number], examples.batches[number])
+            labelled = examples.labels_of([number]), examples.atoms.take([number])
+            total.add(single, *labelled)
             if by is not None:
-                group = str(structures[number].info.get(by, "-"))
-                groups[group].add(single, examples.labels[number], examples.batches[number])
+                groups[str(structures[number].info.get(by, "-"))].add(single, *labelled)
         bar.update(len(chunk))
     bar.close()
     named = {f"{by}={name}" if name == "all" else name: groups[name].results() for name in sorted(groups)}

@@ -64,9 +64,7 @@ class Preparation:
         train = self.parts.train
         sizes = [len(s) for s in train]
         dtype = getattr(torch, self.config.run.dtype)
-        kept = sum(
-            bytes_needed(self.descriptor, self.examples[name].batches, dtype) for name in PARTS if name != "test"
-        )
+        kept = sum(bytes_needed(self.descriptor, self.examples[name].atoms, dtype) for name in PARTS if name != "test")
         return {
             "structures": {name: len(getattr(self.parts, name)) for name in PARTS},
             "elements": symbols(self.descriptor.elements),

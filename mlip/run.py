@@ -24,7 +24,7 @@ from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.backends import fastest
 from mlip.descriptors.parameters import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
-from mlip.device import device_of
+from mlip.device import configure_cpu, device_of
 from mlip.elements import symbol
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Potential
@@ -92,7 +92,7 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
 def _run(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
     config, examples = ready.config, ready.examples
-    torch.set_num_threads(config.run.threads)
+    configure_cpu(config.run.threads)
     keep_features(config, ready.descriptor, examples)
     if saved is None:
         features = features_by_element(ready.descriptor, examples["train"])
@@ -101,8 +101,15 @@ def _run(ready: Preparation, folder: Path, started: float, saved: Potential | No
         potential = potential.to(ready.device)
     else:
         potential = saved
-    optimizer = make_optimizer(parameters=potential.networks.parameters(), **config.training.optimizer.model_dump())
-    trainer = Trainer(potential, optimizer, examples["train"], examples["valid"], plan_of(config), folder)
+    chosen = config.training.optimizer.model_dump()
+    trainer = Trainer(
+        potential,
+        lambda weights: make_optimizer(parameters=[weights.weights], **chosen),
+        examples["train"],
+        examples["valid"],
+        plan_of(config),
+        folder,
+    )
     if saved is not None:
         trainer.resume()
         if trainer.progress.epoch > config.training.epochs:
@@ -148,20 +155,20 @@ def keep_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examp
         return
     dtype = getattr(torch, config.run.dtype)
     kept = [part for name, part in examples.items() if name != "test" and len(part)]
-    size = sum(bytes_needed(descriptor, part.batches, dtype) for part in kept) / 1e9
+    size = sum(bytes_needed(descriptor, part.atoms, dtype) for part in kept) / 1e9
     if config.training.cache == "auto" and size > config.training.cache_limit:
         logger.info("features would take %.2f GB; more than training.cache_limit, so each step computes them", size)
         return
     logger.info("keeping %d features per atom and their Jacobians: %.2f GB", len(descriptor.functions), size)
     for part in kept:
-        part.store = FeatureStore(descriptor, part.batches, dtype)
+        part.store = FeatureStore(descriptor, part.atoms, dtype)
 
 
 def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
     """Features of the training atoms, one float64 tensor per element; kept ones have the precision they are kept in."""
-    numbers = torch.cat([batch.numbers for batch in examples.batches])
+    numbers = examples.atoms.whole.numbers
     if examples.store:
-        features = torch.cat(examples.store.features).cpu()
+        features = examples.store.features.cpu()
     else:
         parts = []
         with torch.no_grad():

@@ -69,11 +69,11 @@ def main() -> None:
     descriptor = potential.descriptor
 
     examples = Examples(structures, descriptor.cutoff, CPU)
-    FeatureStore(descriptor, examples.batches[:8], torch.float32)
+    FeatureStore(descriptor, Examples(structures[:8], descriptor.cutoff, CPU).atoms, torch.float32)
     start = time.perf_counter()
-    examples.store = FeatureStore(descriptor, examples.batches, torch.float32)
+    examples.store = FeatureStore(descriptor, examples.atoms, torch.float32)
     seconds = time.perf_counter() - start
-    megabytes = bytes_needed(descriptor, examples.batches, torch.float32) / 1e6
+    megabytes = bytes_needed(descriptor, examples.atoms, torch.float32) / 1e6
     kept = {batch: mlip_step(config, potential, examples, batch) for batch in BATCH_SIZES}
     timing.medians({str(batch): step for batch, step in kept.items()}, 3)
     peak = peak_memory()
@@ -112,9 +112,15 @@ def main() -> None:
 def mlip_step(config: Config, potential: Potential, examples: Examples, batch: int) -> Callable[[], object]:
     """A training step with the next batch: the very method of the training loop, so that this cannot drift from it."""
     options = config.training.optimizer.model_dump()
-    optimizer = make_optimizer(parameters=potential.networks.parameters(), **options)
     none = Examples([], potential.cutoff, CPU)
-    trainer = Trainer(potential, optimizer, examples, none, plan_of(config), Path("never written"))
+    trainer = Trainer(
+        potential,
+        lambda weights: make_optimizer(parameters=[weights.weights], **options),
+        examples,
+        none,
+        plan_of(config),
+        Path("never written"),
+    )
     choose = batches(len(examples), batch)
     return lambda: trainer._step(choose(), options["learning_rate"])
 

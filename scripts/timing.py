@@ -22,6 +22,7 @@ from mlip.config import Config, Data, Model
 from mlip.config.model import AniSet
 from mlip.data.read import read_structures
 from mlip.descriptors.acsf import ACSF
+from mlip.device import configure_cpu
 from mlip.elements import symbol
 from mlip.model.networks import ACTIVATIONS
 from mlip.model.potential import Potential
@@ -78,7 +79,7 @@ def size_of(arguments: argparse.Namespace) -> str:
     for name in ("repeats", "threads"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise SystemExit(f"--{name} is {getattr(arguments, name)}; it must be at least 1")
-    torch.set_num_threads(arguments.threads)
+    configure_cpu(arguments.threads)
     return "quick" if arguments.quick else "tiny" if arguments.tiny else "full"
 
 

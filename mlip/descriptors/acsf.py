@@ -14,6 +14,7 @@ from torch.func import jvp
 
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import SymmetryFunction, Triples
+from mlip.descriptors.operation import ReferenceProducts
 from mlip.structure import CHEMICAL_ELEMENTS
 
 
@@ -65,6 +66,12 @@ class ACSF(nn.Module):
         triples = _TripleSearch(pairs[0], distances)
         features = torch.cat([group(element, pairs, vectors, distances, triples) for group in self.groups], dim=1)
         return features[:, self.order]
+
+    def products(
+        self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
+    ) -> ReferenceProducts:
+        """Features at these pair vectors, and the products with their Jacobian, by automatic differentiation."""
+        return ReferenceProducts(lambda at: self(numbers, pairs, at), vectors)
 
     def jacobian(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.operation import Products
 
 
 @runtime_checkable
@@ -18,6 +19,9 @@ class Backend(Protocol):
 
     def __call__(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Features (N,D) from atomic numbers (N,), pairs (2,P) and pair vectors (P,3), differentiable by these."""
+
+    def products(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Products:
+        """Features and the products with their Jacobian at these pair vectors."""
 
     def jacobian(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Derivative (P,3,D) of the center's features by each pair vector."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
-from mlip.descriptors.operation import differentiable
+from mlip.descriptors.operation import Products, differentiable
 from mlip.kernels import arithmetic as names
 from mlip.kernels.angular import NARROW, SHIFTED, WIDE, AngularGroup, angular
 from mlip.kernels.compile import is_compiled
@@ -54,7 +54,11 @@ class CompiledACSF:
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "N D"]:
         """Features from the pair vectors (Å), differentiable by them."""
-        return differentiable(_Products(self.at(numbers, pairs, vectors), vectors.dtype), vectors)
+        return differentiable(self.products(numbers, pairs, vectors), vectors)
+
+    def products(self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]) -> Products:
+        """Features at these pair vectors (Å), and the products with their Jacobian."""
+        return _Products(self.at(numbers, pairs, vectors), vectors.dtype)
 
     def jacobian(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]

@@ -12,6 +12,7 @@ Positions are never trained, so a loss on forces needs no second derivative of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -36,6 +37,34 @@ def differentiable(products: Products, vectors: Float[Tensor, "P 3"]) -> Float[T
     """The features as a function of the pair vectors; their gradient can be differentiated by what it is given."""
     features: Tensor = _Features.apply(vectors, products)
     return features
+
+
+class ReferenceProducts:
+    """The products of features that automatic differentiation knows, by differentiating."""
+
+    def __init__(self, features: Callable[[Tensor], Tensor], vectors: Float[Tensor, "P 3"]) -> None:
+        with torch.enable_grad():
+            self._vectors = vectors.detach().requires_grad_()
+            self._features = features(self._vectors)
+            self._weights = torch.zeros_like(self._features).requires_grad_()
+            # The transposed product is linear in its weights, so its derivative by them is the product itself.
+            (self._transposed,) = torch.autograd.grad(
+                self._features, self._vectors, self._weights, create_graph=True, materialize_grads=True
+            )
+        self.features = self._features.detach()
+
+    def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
+        """The product with the transposed Jacobian."""
+        return self._derivative(self._features, self._vectors, feature_gradients)
+
+    def feature_changes(self, pair_changes: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
+        """The product with the Jacobian."""
+        return self._derivative(self._transposed, self._weights, pair_changes)
+
+    @staticmethod
+    def _derivative(of: Tensor, by: Tensor, weights: Tensor) -> Tensor:
+        (result,) = torch.autograd.grad(of, by, weights, retain_graph=True, materialize_grads=True)
+        return result
 
 
 class _Features(torch.autograd.Function):

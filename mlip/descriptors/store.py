@@ -2,116 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import product
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import pairwise, product
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mlip.batch import AtomsBatch, collate, pair_vectors
+from mlip.batch import AtomsBatch, Collection, pair_vectors, ranges
 from mlip.descriptors.acsf import ACSF, involves
-from mlip.descriptors.backends import fastest
+from mlip.descriptors.backends import fastest, has_kernels
 from mlip.descriptors.operation import differentiable
 
 PAIRS_AT_ONCE = 4096  # the dense Jacobian of so many pairs is held in float64 while the store is filled
 
 
-class Block(NamedTuple):
-    """Jacobian of pairs that enter the same B of the D functions."""
+class Rows(NamedTuple):
+    """Jacobian of the R pairs that enter the same B of the D functions, structure by structure, sorted by center."""
 
+    start: Int[np.ndarray, "_"]  # where each structure's rows begin
+    pair: Int[Tensor, "R"]  # counted within the structure
+    center: Int[Tensor, "R"]  # counted within the structure
     columns: Int[Tensor, "B"]
-    pairs: Int[Tensor, "p"]
-    jacobian: Float[Tensor, "p 3 B"]  # 1/Å
+    jacobian: Float[Tensor, "R 3 B"]  # 1/Å
+
+
+class Chosen(NamedTuple):
+    """Structures that are taken from a store, and where each one's atoms and pairs begin in what is asked of it."""
+
+    structure: Int[np.ndarray, "s"]
+    atom: Int[np.ndarray, "s"]
+    pair: Int[np.ndarray, "s"]
 
 
 class KeptFeatures:
-    """Features of a batch with their Jacobian; takes the descriptor's place in `evaluate`."""
+    """Features of some structures, and the products with their Jacobian; takes the descriptor's place in `evaluate`.
 
-    def __init__(self, features: Float[Tensor, "N D"], blocks: Sequence[Block]) -> None:
+    The Jacobian is read where it lies: a product is one pass over it.
+    """
+
+    def __init__(self, features: Float[Tensor, "N D"], rows: Sequence[Rows], chosen: Chosen, pairs: int) -> None:
         self.features = features
-        self.blocks = blocks
+        self._rows, self._chosen, self._pairs = rows, chosen, pairs
 
     def __call__(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "N D"]:
         """The kept features; their gradient by `vectors` is a product with the kept Jacobian."""
-        return differentiable(_KeptProducts(self.features, pairs[0], self.blocks), vectors)
-
-
-class _KeptProducts:
-    """The three products read from memory."""
-
-    def __init__(self, features: Tensor, center: Tensor, blocks: Sequence[Block]) -> None:
-        self.features, self.center, self.blocks = features, center, blocks
+        return differentiable(self, vectors)
 
     def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
         """The product with the transposed Jacobian."""
-        result = feature_gradients.new_empty(len(self.center), 3)
-        for columns, pairs, jacobian in self.blocks:
-            g = feature_gradients.index_select(1, columns).index_select(0, self.center[pairs])
-            result[pairs] = torch.bmm(jacobian, g[:, :, None])[:, :, 0]
+        result = self.features.new_zeros(self._pairs, 3)
+        for rows in self._rows:
+            if not isinstance(rows.jacobian, Tensor):
+                from mlip.kernels import kept
+
+                kept.kept_gradients(rows, self._chosen, feature_gradients.detach().contiguous().numpy(), result.numpy())
+                continue
+            taken, center, pair = self._taken(rows)
+            g = feature_gradients.index_select(1, rows.columns).index_select(0, center)
+            result[pair] = torch.bmm(rows.jacobian[taken], g[:, :, None])[:, :, 0]
         return result
 
     def feature_changes(self, pair_changes: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
         """The product with the Jacobian."""
         result = torch.zeros_like(self.features)
-        for columns, pairs, jacobian in self.blocks:
-            change = torch.bmm(pair_changes[pairs][:, None, :], jacobian)[:, 0, :]
-            total = change.new_zeros(len(result), len(columns)).index_add_(0, self.center[pairs], change)
-            result[:, columns] += total
+        for rows in self._rows:
+            if not isinstance(rows.jacobian, Tensor):
+                from mlip.kernels import kept
+
+                kept.kept_changes(rows, self._chosen, pair_changes.detach().contiguous().numpy(), result.numpy())
+                continue
+            taken, center, pair = self._taken(rows)
+            change = torch.bmm(pair_changes[pair][:, None, :], rows.jacobian[taken])[:, 0, :]
+            total = change.new_zeros(len(result), len(rows.columns)).index_add_(0, center, change)
+            result[:, rows.columns] += total
         return result
+
+    def _taken(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers of the chosen structures' rows, and their centers and pairs in what is asked for."""
+        taken = torch.from_numpy(ranges(rows.start, self._chosen.structure)).to(rows.pair.device)
+        counts = np.diff(rows.start)[self._chosen.structure]
+        atom, pair = (torch.from_numpy(np.repeat(first, counts)).to(taken.device) for first in self._chosen[1:])
+        return taken, rows.center[taken] + atom, rows.pair[taken] + pair
 
 
 class FeatureStore:
-    """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device."""
+    """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device.
 
-    def __init__(self, descriptor: ACSF, batches: Sequence[AtomsBatch], dtype: torch.dtype) -> None:
-        self.layout = _Layout(descriptor)
-        self.features: list[Tensor] = []
-        self.blocks: list[list[Block]] = []  # for each structure, one of each column set
-        self.pairs = [batch.pairs.shape[1] for batch in batches]
-        for chunk in _chunks(batches):
-            self._fill(descriptor, chunk, dtype)
+    Of each pair it has only the functions that involve its neighbor's element.
+    """
 
-    def _fill(self, descriptor: ACSF, chunk: Sequence[AtomsBatch], dtype: torch.dtype) -> None:
-        batch = collate(chunk).to(descriptor.index_of_number.device)
-        vectors = pair_vectors(batch)
-        backend = fastest(descriptor, vectors.device)
-        features = backend(batch.numbers, batch.pairs, vectors).to(dtype)
-        jacobian = backend.jacobian(batch.numbers, batch.pairs, vectors)
-        self.features += features.split([len(part.numbers) for part in chunk])
-        kinds = self.layout.kind_of_pairs(batch)
-        counts = [part.pairs.shape[1] for part in chunk]
-        for local_jacobian, local_kinds in zip(jacobian.split(counts), kinds.split(counts), strict=True):
-            blocks = []
-            for kind, columns in enumerate(self.layout.columns):
-                pairs = (local_kinds == kind).nonzero().flatten()
-                blocks.append(Block(columns, pairs, local_jacobian[pairs][:, :, columns].to(dtype)))
-            self.blocks.append(blocks)
+    def __init__(self, descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> None:
+        device = descriptor.index_of_number.device
+        self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
+        layout = _Layout(descriptor)
+        self._pairs_of_kind = [kind.nonzero()[0] for kind in layout.masks(atoms.whole)]
+        self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
+        structure = atoms.whole.structure.numpy()
+        center = atoms.whole.pairs[0].numpy()
+        self.rows = []
+        for columns, pairs in zip(layout.columns, self._pairs_of_kind, strict=True):
+            owner = structure[center[pairs]]
+            rows = Rows(
+                start=np.searchsorted(owner, np.arange(len(atoms) + 1)),
+                pair=torch.from_numpy(pairs - atoms.pair_start[owner]).to(device, torch.int32),
+                center=torch.from_numpy(center[pairs] - atoms.atom_start[owner]).to(device, torch.int32),
+                columns=columns,
+                jacobian=torch.empty(len(pairs), 3, len(columns), dtype=dtype, device=device),
+            )
+            self.rows.append(rows)
+        by_kernels = device.type == "cpu" and has_kernels()
+        self._tables = [_arrays(rows) for rows in self.rows] if by_kernels else self.rows
+        vectors = pair_vectors(atoms.whole)
+        for first, last in _portions(center, len(structure)):
+            self._fill(descriptor, atoms.whole, vectors, first, last)
+
+    def _fill(self, descriptor: ACSF, whole: AtomsBatch, vectors: Tensor, first: int, last: int) -> None:
+        """Compute the features of atoms first to last; of their neighbors only the element counts."""
+        center = whole.pairs[0].numpy()
+        begin, end = np.searchsorted(center, [first, last])
+        device = self.features.device
+        numbers = torch.cat([whole.numbers[first:last], torch.tensor(descriptor.elements)]).to(device)
+        neighbor = descriptor.index_of_number[whole.numbers[whole.pairs[1, begin:end]].to(device)] + (last - first)
+        pairs = torch.stack([whole.pairs[0, begin:end].to(device) - first, neighbor])
+        local = vectors[begin:end].to(device)
+        backend = fastest(descriptor, device)
+        self.features[first:last] = backend(numbers, pairs, local)[: last - first]
+        jacobian = backend.jacobian(numbers, pairs, local)
+        for rows, kind in zip(self.rows, self._pairs_of_kind, strict=True):
+            a, b = np.searchsorted(kind, [begin, end])
+            chosen = torch.from_numpy(kind[a:b] - begin).to(device)
+            part = jacobian.index_select(2, rows.columns).index_select(0, chosen)
+            rows.jacobian[a:b] = torch.where(part.abs() < torch.finfo(self.features.dtype).tiny, 0.0, part)
 
     def take(self, structures: Sequence[int]) -> KeptFeatures:
-        """Kept features of `collate` of these structures."""
-        starts = torch.tensor([0] + [self.pairs[s] for s in structures]).cumsum(0).tolist()
-        blocks = []
-        for kind, columns in enumerate(self.layout.columns):
-            parts = [self.blocks[s][kind] for s in structures]
-            pairs = torch.cat([part.pairs + start for part, start in zip(parts, starts, strict=False)])
-            blocks.append(Block(columns, pairs, torch.cat([part.jacobian for part in parts])))
-        return KeptFeatures(torch.cat([self.features[s] for s in structures]), blocks)
+        """Kept features of these structures, in this order."""
+        chosen = np.asarray(structures, dtype=np.int64)
+        atoms, pairs = np.diff(self._atom_start)[chosen], np.diff(self._pair_start)[chosen]
+        places = Chosen(chosen, np.cumsum(atoms) - atoms, np.cumsum(pairs) - pairs)
+        rows = torch.from_numpy(ranges(self._atom_start, chosen)).to(self.features.device)
+        return KeptFeatures(self.features.index_select(0, rows), self._tables, places, int(pairs.sum()))
 
 
-def bytes_needed(descriptor: ACSF, batches: Sequence[AtomsBatch], dtype: torch.dtype) -> int:
+def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> int:
     """Memory that a store of these structures takes (bytes)."""
     layout = _Layout(descriptor)
-    widths = torch.tensor([len(columns) for columns in layout.columns])
-    numbers = sum(
-        3 * int(widths[layout.kind_of_pairs(batch.to(descriptor.index_of_number.device)).cpu()].sum())
-        + len(batch.numbers) * len(descriptor.functions)
-        for batch in batches
-    )
-    return numbers * dtype.itemsize
+    size = len(atoms.whole.numbers) * len(descriptor.functions) * dtype.itemsize
+    for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
+        size += int(mask.sum()) * (3 * len(columns) * dtype.itemsize + 2 * torch.int32.itemsize)
+    return size
 
 
 class _Layout:
@@ -122,22 +165,27 @@ class _Layout:
         masks = [involves(descriptor.functions, c, n) for c, n in product(descriptor.elements, repeat=2)]
         unique, kinds = torch.stack(masks).unique(dim=0, return_inverse=True)
         self.columns = [mask.nonzero().flatten().to(descriptor.index_of_number.device) for mask in unique]
-        self._kind = kinds.view(count, count).to(descriptor.index_of_number.device)
-        self._index = descriptor.index_of_number
+        self._kind = kinds.view(count, count).numpy()
+        self._index = descriptor.index_of_number.cpu().numpy()
 
-    def kind_of_pairs(self, batch: AtomsBatch) -> Int[Tensor, "P"]:
-        """Number of the column set of each pair."""
-        element = self._index[batch.numbers]
-        kinds: Tensor = self._kind[element[batch.pairs[0]], element[batch.pairs[1]]]
-        return kinds
+    def masks(self, batch: AtomsBatch) -> list[np.ndarray]:
+        """For each column set, whether each pair belongs to it."""
+        element = self._index[batch.numbers.numpy()]
+        center, neighbor = batch.pairs.numpy()
+        kinds = self._kind[element[center], element[neighbor]]
+        return [kinds == kind for kind in range(len(self.columns))]
 
 
-def _chunks(batches: Sequence[AtomsBatch]) -> Iterator[list[AtomsBatch]]:
-    chunk: list[AtomsBatch] = []
-    for batch in batches:
-        if chunk and sum(part.pairs.shape[1] for part in chunk) + batch.pairs.shape[1] > PAIRS_AT_ONCE:
-            yield chunk
-            chunk = []
-        chunk.append(batch)
-    if chunk:
-        yield chunk
+def _portions(center: np.ndarray, atoms: int) -> list[tuple[int, int]]:
+    """Ranges of atoms with about PAIRS_AT_ONCE pairs each."""
+    start = np.searchsorted(center, np.arange(atoms + 1))
+    cuts = [0]
+    while cuts[-1] < atoms:
+        following = int(np.searchsorted(start, start[cuts[-1]] + PAIRS_AT_ONCE, side="right")) - 1
+        cuts.append(min(atoms, max(cuts[-1] + 1, following)))
+    return list(pairwise(cuts))
+
+
+def _arrays(rows: Rows) -> Any:
+    fields: list[Any] = [field.numpy() if isinstance(field, Tensor) else field for field in rows]
+    return Rows(*fields)

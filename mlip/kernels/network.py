@@ -11,6 +11,17 @@ from mlip.kernels.arithmetic import exponential
 from mlip.kernels.compile import kernel
 
 SILU, TANH, SIGMOID, SOFTPLUS, CELU, GELU, RELU, GAUSSIAN, COSINE = range(9)
+KINDS = {
+    "silu": SILU,
+    "tanh": TANH,
+    "sigmoid": SIGMOID,
+    "softplus": SOFTPLUS,
+    "celu": CELU,
+    "gelu": GELU,
+    "relu": RELU,
+    "gaussian": GAUSSIAN,
+    "cosine": COSINE,
+}
 
 # Networks of E elements: activation (E,), widths (E,L+1) of inputs and layers, 0 where there is none; weights one after
 # the other in one array, each layer's matrix (out,in) then its bias, from offset (E,L) on.

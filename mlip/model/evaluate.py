@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
 from mlip.descriptors.backends import fastest
+from mlip.model.derivatives import forces_of, stress_of
 from mlip.model.potential import Potential
 
 Featurize = Callable[[Tensor, Tensor, Tensor], Tensor]  # (numbers (N,), pairs (2,P), vectors (P,3)) -> features (N,D)
@@ -55,22 +55,8 @@ def evaluate(
             (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=train)
     result = Properties(
         energy=energy,
-        forces=_forces(batch, gradient),
-        stress=_stress(batch, vectors.detach(), gradient) if stress else None,
+        forces=forces_of(batch, gradient),
+        stress=stress_of(batch, vectors.detach(), gradient) if stress else None,
         atomic_energies=atomic_energies,
     )
     return result if train else result.detach()
-
-
-def _forces(batch: AtomsBatch, gradient: Float[Tensor, "P 3"]) -> Float[Tensor, "N 3"]:
-    forces = gradient.new_zeros(len(batch.numbers), 3)
-    return forces.index_add(0, batch.pairs[0], gradient).index_add(0, batch.pairs[1], gradient, alpha=-1)
-
-
-def _stress(batch: AtomsBatch, vectors: Float[Tensor, "P 3"], gradient: Float[Tensor, "P 3"]) -> Float[Tensor, "S 3 3"]:
-    products = vectors[:, :, None] * gradient[:, None, :]
-    virial = gradient.new_zeros(len(batch.cell), 3, 3).index_add(0, batch.structure[batch.pairs[0]], products)
-    volume = torch.linalg.det(batch.cell).abs().to(gradient.dtype)
-    periodic = (volume > 0)[:, None, None]
-    stress = 0.5 * (virial + virial.mT) / torch.where(volume > 0, volume, 1.0)[:, None, None]
-    return torch.where(periodic, stress, torch.nan)

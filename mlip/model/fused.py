@@ -12,20 +12,7 @@ from mlip.batch import AtomsBatch
 from mlip.descriptors.compiled import AtVectors, compiled, pair_table
 from mlip.kernels import network as kernels
 from mlip.kernels.arithmetic import FEATURES, GRADIENTS
-from mlip.model.networks import MLP
 from mlip.model.potential import Potential
-
-ACTIVATIONS = {
-    "silu": kernels.SILU,
-    "tanh": kernels.TANH,
-    "sigmoid": kernels.SIGMOID,
-    "softplus": kernels.SOFTPLUS,
-    "celu": kernels.CELU,
-    "gelu": kernels.GELU,
-    "relu": kernels.RELU,
-    "gaussian": kernels.GAUSSIAN,
-    "cosine": kernels.COSINE,
-}
 
 
 class FusedResult(NamedTuple):
@@ -98,9 +85,8 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
     widths, offset = np.zeros((elements, depth + 1), dtype=np.int64), np.zeros((elements, depth), dtype=np.int64)
     pieces: list[np.ndarray] = []
     filled = 0
-    for e, network in enumerate(potential.networks.networks):
-        assert isinstance(network, MLP)
-        layers = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+    for e in range(elements):
+        layers = potential.networks.linear(e)
         for n, layer in enumerate(layers):
             matrix = layer.weight.detach().double().cpu().numpy()
             bias = layer.bias.detach().double().cpu().numpy()
@@ -112,7 +98,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
             widths[e, n], widths[e, n + 1], offset[e, n] = matrix.shape[1], matrix.shape[0], filled
             pieces += [matrix.ravel(), bias]
             filled += matrix.size + bias.size
-    activation = np.array([ACTIVATIONS[name] for name in potential.networks.activation])
+    activation = np.array([kernels.KINDS[name] for name in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
     nothing = np.zeros((elements, len(potential.descriptor.functions)))
     outputs = np.empty(elements)

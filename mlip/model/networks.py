@@ -82,6 +82,12 @@ class AtomicNetworks(nn.Module):
             MLP(inputs, widths, name, generator) for widths, name in zip(hidden, activation, strict=True)
         )
 
+    def linear(self, element: int) -> list[nn.Linear]:
+        """The layers of an element's network, from the inputs to the output."""
+        network = self.networks[element]
+        assert isinstance(network, MLP)
+        return [layer for layer in network if isinstance(layer, nn.Linear)]
+
     def forward(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> Float[Tensor, "N"]:
         """Output of each atom's network; `element` counts 0 to E-1."""
         order = torch.argsort(element, stable=True)

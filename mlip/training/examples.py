@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 
-from mlip.batch import AtomsBatch, Properties, collate, collate_labels, pair_vectors, to_batch
+from mlip.batch import AtomsBatch, Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
 from mlip.descriptors.store import FeatureStore, KeptFeatures
 from mlip.structure import Structure
 
@@ -20,43 +21,51 @@ class Examples:
 
     def __init__(self, structures: Sequence[Structure], cutoff: float, device: torch.device) -> None:
         made = [to_batch(structure, cutoff) for structure in structures]
-        self.batches = [batch for batch, _ in made]
-        self.labels = [labels for _, labels in made]
+        self.atoms = Collection([batch for batch, _ in made])
+        self.labels = collate_labels([labels for _, labels in made])
         self.device = device
         self.store: FeatureStore | None = None
         self.has_forces = any(structure.forces is not None for structure in structures)
         self.has_stress = any(structure.stress is not None for structure in structures)
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.atoms)
 
     @property
     def shortest(self) -> float:
         """Shortest distance between two atoms (Å), infinite if there are no pairs."""
-        lengths = [pair_vectors(batch).norm(dim=1) for batch in self.batches if batch.pairs.shape[1]]
-        return min((float(length.min()) for length in lengths), default=float("inf"))
+        lengths = pair_vectors(self.atoms.whole).norm(dim=1)
+        return float(lengths.min()) if len(lengths) else float("inf")
 
     @property
     def pairs(self) -> int:
         """Pairs of all structures together."""
-        return sum(batch.pairs.shape[1] for batch in self.batches)
+        return self.atoms.whole.pairs.shape[1]
 
     def take(self, structures: Sequence[int]) -> tuple[AtomsBatch, Properties, KeptFeatures | None]:
         """These structures as one batch on the device, their labels, and their features if kept."""
-        batch = collate([self.batches[s] for s in structures]).to(self.device)
-        labels = collate_labels([self.labels[s] for s in structures]).to(self.device)
+        batch = self.atoms.take(structures).to(self.device)
         features = self.store.take(structures) if self.store else None
-        return batch, labels, features
+        return batch, self.labels_of(structures).to(self.device), features
+
+    def labels_of(self, structures: Sequence[int]) -> Properties:
+        """Labels of these structures, in this order."""
+        chosen = np.asarray(structures, dtype=np.int64)
+        atoms = torch.from_numpy(ranges(self.atoms.atom_start, chosen))
+        energy, forces, stress, _ = self.labels
+        assert forces is not None and stress is not None
+        rows = torch.from_numpy(chosen)
+        return Properties(energy[rows], forces[atoms], stress[rows])
 
     def chunks(self, pairs_at_once: int = 20_000) -> Iterator[list[int]]:
         """All structures in order, in groups of bounded size."""
         chunk: list[int] = []
         pairs = 0
-        for structure, batch in enumerate(self.batches):
-            pairs += batch.pairs.shape[1]
+        for structure, count in enumerate(np.diff(self.atoms.pair_start).tolist()):
+            pairs += count
             if chunk and pairs > pairs_at_once:
                 yield chunk
-                chunk, pairs = [], batch.pairs.shape[1]
+                chunk, pairs = [], count
             chunk.append(structure)
         if chunk:
             yield chunk

@@ -15,13 +15,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from mlip.device import denormals_are_zero
 from mlip.model.checkpoint import TRAINING, load, save
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
+from mlip.model.weights import WeightTable
 from mlip.training.examples import Examples
 from mlip.training.loss import Loss, LossTerms
 from mlip.training.metrics import Errors
 from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
+from mlip.training.step import Step
 
 CHECKPOINT_FILE = "training.pt"
 METRICS_FILE = "metrics.csv"
@@ -75,19 +78,21 @@ class Progress:
 class Trainer:
     """Fits the networks of a potential; the run folder always holds what is needed to go on.
 
-    `plan` says what is done, `folder` is where checkpoints and metrics go.
+    `optimizer` makes one for the weights, `plan` says what is done, `folder` is where checkpoints and metrics go.
     """
 
     def __init__(
         self,
         potential: Potential,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Callable[[WeightTable], torch.optim.Optimizer],
         train: Examples,
         valid: Examples,
         plan: Plan,
         folder: Path,
     ) -> None:
-        self.potential, self.optimizer, self.plan, self.folder = potential, optimizer, plan, folder
+        self.potential, self.plan, self.folder = potential, plan, folder
+        self.step = Step(potential, WeightTable(potential.networks))
+        self.optimizer = optimizer(self.step.weights)
         self.train_examples, self.valid_examples = train, valid
         self.average = AveragedWeights(potential.networks, plan.ema) if plan.ema else None
         self.progress = Progress()
@@ -189,28 +194,25 @@ class Trainer:
         """Learning rate when a share of the epoch under way is done."""
         return self.stage.learning_rate * self.plan.schedule(self.progress.epoch - 1 + share)
 
+    @denormals_are_zero()
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch, labels, features = self.train_examples.take(structures)
-        needs_forces = self.train_examples.has_forces or self.train_examples.has_stress
-        predicted = evaluate(
-            self.potential,
+        terms = self.step(
             batch,
-            forces=needs_forces,
+            labels,
+            self.stage.loss,
+            forces=self.train_examples.has_forces,
             stress=self.train_examples.has_stress,
-            train=True,
             features=features,
         )
-        terms = self.stage.loss(predicted, labels, batch)
-        self.optimizer.zero_grad()
-        terms.total.backward(inputs=list(self.potential.networks.parameters()))  # not by the pair vectors as well
         if self.plan.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.potential.networks.parameters(), self.plan.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
         self.optimizer.step()
         if self.average:
             self.average.update(self.potential.networks)
-        return LossTerms(*(term.detach() for term in terms))
+        return terms
 
     def _validate(self, train_loss: float) -> dict[str, float]:
         """Errors on the validation set with the weights that would be kept, which become the best if they are."""

@@ -33,15 +33,19 @@ class Term:
 
     def __call__(self, predicted: Tensor, label: Tensor) -> Float[Tensor, ""]:
         """Mean over the components that have a label; zero where none has."""
+        return self.with_slope(predicted, label)[0]
+
+    def with_slope(self, predicted: Float[Tensor, "*n"], label: Float[Tensor, "*n"]) -> tuple[Tensor, Tensor]:
+        """The same and its derivative by what was predicted, zero where there is no label."""
         known = torch.isfinite(label)
+        count = known.sum().clamp(min=1)
         error = torch.where(known, predicted - label, 0.0)
         if self.form == "mse":
-            values = error**2
-        elif self.form == "mae":
-            values = error.abs()
-        else:
-            values = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=self.delta)
-        return values.sum() / known.sum().clamp(min=1)
+            return error.square().sum() / count, 2 * error / count
+        if self.form == "mae":
+            return error.abs().sum() / count, error.sign() / count
+        values = functional.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=self.delta)
+        return values / count, error.clamp(-self.delta, self.delta) / count
 
 
 class LossTerms(NamedTuple):
@@ -70,13 +74,23 @@ class Loss:
 
     def __call__(self, predicted: Properties, labels: Properties, batch: AtomsBatch) -> LossTerms:
         """The loss of a batch."""
+        return self.with_slopes(predicted, labels, batch)[0]
+
+    def with_slopes(self, predicted: Properties, labels: Properties, batch: AtomsBatch) -> tuple[LossTerms, Properties]:
+        """The loss of a batch, and its derivatives by energy, forces and stress; None where nothing was predicted."""
         atoms = torch.bincount(batch.structure, minlength=len(batch.cell))
-        energy = self.energy(predicted.energy / atoms, labels.energy / atoms)
-        nothing = torch.zeros_like(energy)
-        forces = stress = nothing
-        if predicted.forces is not None and labels.forces is not None:
-            forces = self.forces(predicted.forces, labels.forces)
-        if predicted.stress is not None and labels.stress is not None:
-            stress = self.stress(predicted.stress, labels.stress)
-        total = self.energy.weight * energy + self.forces.weight * forces + self.stress.weight * stress
-        return LossTerms(total, energy, forces, stress)
+        energy, by_energy = self.energy.with_slope(predicted.energy / atoms, labels.energy / atoms)
+        total = self.energy.weight * energy
+        terms = [energy]
+        slopes = []
+        for name in ("forces", "stress"):
+            term, value, label = getattr(self, name), getattr(predicted, name), getattr(labels, name)
+            if value is None or label is None:
+                terms.append(torch.zeros_like(energy))
+                slopes.append(None if value is None else torch.zeros_like(value))
+                continue
+            mean, slope = term.with_slope(value, label.to(value.dtype))
+            terms.append(mean)
+            slopes.append(term.weight * slope)
+            total = total + term.weight * mean
+        return LossTerms(total, *terms), Properties(self.energy.weight * by_energy / atoms, *slopes)

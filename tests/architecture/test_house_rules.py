@@ -15,7 +15,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "too
 # What may stand in some files only: pattern -> files, relative to the package.
 ROOMS = {
     r"\btorch\.(save|load)\(": {"model/checkpoint.py"},
-    r"\bautograd\.grad\(": {"model/evaluate.py"},
+    r"\bautograd\.grad\(": {"model/evaluate.py", "descriptors/operation.py"},
     r"^\s*(import|from) (yaml|pydantic)\b": {
         "config/__init__.py",
         "config/data.py",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from physics import zoo
 
-from mlip.batch import collate, to_batch
+from mlip.batch import Collection, to_batch
 from mlip.descriptors import store
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.model.evaluate import evaluate
@@ -16,52 +16,53 @@ def potential(request):
 
 
 @pytest.fixture
-def batches(potential):
-    return [to_batch(structure, potential.cutoff)[0] for structure in zoo.MIXED]
+def atoms(potential):
+    return Collection([to_batch(structure, potential.cutoff)[0] for structure in zoo.MIXED])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_bytes_needed_are_the_bytes_of_the_tensors(potential, batches, dtype):
-    kept = FeatureStore(potential.descriptor, batches, dtype)
-    tensors = [*kept.features, *(block.jacobian for blocks in kept.blocks for block in blocks)]
-    assert {tensor.dtype for tensor in tensors} == {dtype}
-    assert bytes_needed(potential.descriptor, batches, dtype) == sum(t.numel() * t.element_size() for t in tensors)
+def test_bytes_needed_are_the_bytes_of_the_tensors(potential, atoms, dtype):
+    kept = FeatureStore(potential.descriptor, atoms, dtype)
+    numbers = [kept.features, *(rows.jacobian for rows in kept.rows)]
+    assert {tensor.dtype for tensor in numbers} == {dtype}
+    storages = [tensor.untyped_storage() for tensor in numbers + [t for r in kept.rows for t in (r.pair, r.center)]]
+    assert bytes_needed(potential.descriptor, atoms, dtype) == sum(storage.nbytes() for storage in storages)
 
 
-def test_kept_memory_is_not_a_view_of_something_larger(potential, batches):
-    kept = FeatureStore(potential.descriptor, batches, torch.float64)
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept.features}
-    storages |= {
-        b.jacobian.untyped_storage().data_ptr(): b.jacobian.untyped_storage().nbytes()
-        for blocks in kept.blocks
-        for b in blocks
-        if b.jacobian.numel()
-    }
-    assert sum(storages.values()) == bytes_needed(potential.descriptor, batches, torch.float64)
-
-
-def test_any_structures_in_any_order(potential, batches):
-    kept = FeatureStore(potential.descriptor, batches, torch.float64)
+@pytest.mark.parametrize("kernels", [True, False])
+def test_any_structures_in_any_order(potential, atoms, kernels, monkeypatch):
+    monkeypatch.setattr(store, "has_kernels", lambda: kernels)
+    kept = FeatureStore(potential.descriptor, atoms, torch.float64)
     for chosen in ([3], [4, 0, 2], [1, 1, 6]):
-        batch = collate([batches[i] for i in chosen])
+        batch = atoms.take(chosen)
         found, expected = (evaluate(potential, batch, features=f) for f in (kept.take(chosen), None))
         assert torch.allclose(found.energy, expected.energy, rtol=0, atol=1e-11)
         assert torch.allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
 
 
-def test_filled_in_small_portions(potential, batches, monkeypatch):
-    whole = FeatureStore(potential.descriptor, batches, torch.float64)
-    monkeypatch.setattr(store, "PAIRS_AT_ONCE", 1)
-    portions = FeatureStore(potential.descriptor, batches, torch.float64)
-    assert len(whole.features) == len(portions.features) == len(batches)
-    for a, b in zip(whole.features, portions.features, strict=True):
-        assert torch.allclose(a, b, rtol=1e-13, atol=1e-14)
-    for a, b in zip(whole.blocks, portions.blocks, strict=True):
-        for c, d in zip(a, b, strict=True):
-            assert torch.equal(c.pairs, d.pairs) and torch.allclose(c.jacobian, d.jacobian, rtol=1e-12, atol=1e-13)
+def test_kernels_and_torch_make_the_same_products(potential, atoms, monkeypatch):
+    kept = FeatureStore(potential.descriptor, atoms, torch.float64)
+    g = torch.randn(len(kept.features), kept.features.shape[1], dtype=torch.float64)
+    v = torch.randn(atoms.whole.pairs.shape[1], 3, dtype=torch.float64)
+    made = []
+    for kernels in (True, False):
+        monkeypatch.setattr(store, "has_kernels", lambda kernels=kernels: kernels)
+        taken = kept.take(range(len(atoms)))
+        made.append((taken.pair_gradients(g), taken.feature_changes(v)))
+    for a, b in zip(*made, strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
-def test_single_precision_keeps_what_double_precision_computed(potential, batches):
-    single, double = (FeatureStore(potential.descriptor, batches, dtype) for dtype in (torch.float32, torch.float64))
-    for a, b in zip(single.features, double.features, strict=True):
-        assert torch.equal(a, b.float())
+@pytest.mark.parametrize("size", [1, 50])
+def test_filled_in_small_portions(potential, atoms, monkeypatch, size):
+    whole = FeatureStore(potential.descriptor, atoms, torch.float64)
+    monkeypatch.setattr(store, "PAIRS_AT_ONCE", size)
+    portions = FeatureStore(potential.descriptor, atoms, torch.float64)
+    assert torch.allclose(whole.features, portions.features, rtol=1e-13, atol=1e-14)
+    for a, b in zip(whole.rows, portions.rows, strict=True):
+        assert torch.equal(a.pair, b.pair) and torch.allclose(a.jacobian, b.jacobian, rtol=1e-12, atol=1e-13)
+
+
+def test_single_precision_keeps_what_double_precision_computed(potential, atoms):
+    single, double = (FeatureStore(potential.descriptor, atoms, dtype) for dtype in (torch.float32, torch.float64))
+    assert torch.equal(single.features, double.features.float())

@@ -8,8 +8,9 @@ import torch
 from physics import zoo
 
 from mlip.batch import to_batch
+from mlip.kernels.network import KINDS
 from mlip.model.evaluate import evaluate
-from mlip.model.fused import ACTIVATIONS, FusedPotential
+from mlip.model.fused import FusedPotential
 from mlip.model.networks import ACTIVATIONS as TORCH_ACTIVATIONS
 from mlip.model.networks import AtomicNetworks
 
@@ -57,7 +58,7 @@ def test_every_activation_and_networks_of_unequal_depth(activation):
     found = FusedPotential(potential)(batch)
     np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
-    assert set(ACTIVATIONS) == set(TORCH_ACTIVATIONS)
+    assert set(KINDS) == set(TORCH_ACTIVATIONS)
 
 
 def test_an_unknown_element_is_named():

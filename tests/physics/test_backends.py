@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlip.batch import Properties, collate, pair_vectors, to_batch
+from mlip.batch import Collection, Properties, collate, pair_vectors, to_batch
 from mlip.descriptors.compiled import CompiledACSF
 from mlip.descriptors.store import FeatureStore
 from mlip.model.evaluate import evaluate
@@ -16,7 +16,7 @@ from physics.laws import same
 # Name -> from (descriptor, batches) to what takes the descriptor's place for `collate(batches)`, in float64.
 BACKENDS = {
     "cpu kernels": lambda descriptor, batches: CompiledACSF(descriptor),
-    "kept features": lambda descriptor, batches: FeatureStore(descriptor, batches, torch.float64).take(
+    "kept features": lambda descriptor, batches: FeatureStore(descriptor, Collection(batches), torch.float64).take(
         range(len(batches))
     ),
 }

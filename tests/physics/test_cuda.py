@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlip.batch import Properties, collate, to_batch
+from mlip.batch import Collection, Properties, collate, to_batch
 from mlip.descriptors.store import FeatureStore
 from mlip.model.evaluate import evaluate
 from physics import zoo
@@ -26,7 +26,11 @@ def test_a_cuda_device_gives_the_numbers_of_the_cpu(name, kept):
     expected = evaluate(potential, batch)
     device = torch.device("cuda")
     potential.to(device)
-    features = FeatureStore(potential.descriptor, singles, torch.float64).take(range(len(singles))) if kept else None
+    features = (
+        FeatureStore(potential.descriptor, Collection(singles), torch.float64).take(range(len(singles)))
+        if kept
+        else None
+    )
     found = evaluate(potential, batch.to(device), features=features).to(torch.device("cpu"))
     for field, a, b in zip(Properties._fields, found, expected, strict=True):
         same(a.detach(), b.detach(), field, 1e-10)

@@ -23,7 +23,7 @@ def test_taken_structures_keep_their_order():
 def test_kept_features_come_along():
     potential = zoo.POTENTIALS["radial"]()
     examples = Examples(zoo.MIXED, potential.cutoff, CPU)
-    examples.store = FeatureStore(potential.descriptor, examples.batches, torch.float64)
+    examples.store = FeatureStore(potential.descriptor, examples.atoms, torch.float64)
     assert len(examples.take([1, 2])[2].features) == len(zoo.MIXED[1]) + len(zoo.MIXED[2])
 
 
@@ -33,7 +33,7 @@ def test_chunks_hold_every_structure_once(size):
     chunks = list(examples.chunks(size))
     assert [s for chunk in chunks for s in chunk] == list(range(len(zoo.MIXED)))
     for chunk in chunks:
-        assert len(chunk) == 1 or sum(examples.batches[s].pairs.shape[1] for s in chunk) <= size
+        assert len(chunk) == 1 or examples.atoms.take(chunk).pairs.shape[1] <= size
 
 
 def test_labels_that_exist_anywhere_are_known():

@@ -39,9 +39,9 @@ def make_trainer(structures, folder, *, valid=(), energy=1.0, forces=1.0, stress
     ]
     descriptor = ACSF(ELEMENTS, functions)
     train, held = (Examples(part, descriptor.cutoff, CPU) for part in (structures, valid))
-    train.store = FeatureStore(descriptor, train.batches, torch.float64)
-    numbers = torch.cat([batch.numbers for batch in train.batches])
-    features = torch.cat(train.store.features)
+    train.store = FeatureStore(descriptor, train.atoms, torch.float64)
+    numbers = train.atoms.whole.numbers
+    features = train.store.features
     networks = AtomicNetworks(len(functions), [[16]] * 3, ["silu"] * 3, torch.Generator().manual_seed(0)).double()
     potential = Potential(
         descriptor,
@@ -52,8 +52,9 @@ def make_trainer(structures, folder, *, valid=(), energy=1.0, forces=1.0, stress
     )
     loss = Loss(Term(energy), Term(forces), Term(stress))
     options = {"epochs": 150, "batch_size": 5, "stages": (Stage(1, loss, rate),), "schedule": constant(), **plan}
-    optimizer = make_optimizer("adam", networks.parameters(), rate)
-    return Trainer(potential, optimizer, train, held, Plan(**options), folder)
+    return Trainer(
+        potential, lambda weights: make_optimizer("adam", [weights.weights], rate), train, held, Plan(**options), folder
+    )
 
 
 def errors(trainer, structures):

@@ -1,0 +1,161 @@
+r"""The atomic networks' share of a training step, written by hand.
+
+Training on forces needs the gradient by the weights of a loss that itself holds gradients of the networks. Automatic
+differentiation takes hundreds of small operations for it; by hand it is eleven matrix products for each pair of layers.
+With the layers
+
+.. math:: z_l = W_l a_{l-1} + b_l, \qquad a_l = f(z_l), \qquad y = w \cdot a_L + b
+
+the gradient of y by the inputs comes from :math:`d_l = q_l f'(z_l)`, :math:`q_{l-1} = W_l^T d_l`, :math:`q_L = w`. A
+loss with :math:`\partial L / \partial y = c` and :math:`\partial L / \partial(\partial y / \partial a_0) = u` has the
+same gradient by the weights as :math:`c\,y + \dot y`, where :math:`\dot y` is the change of y along
+:math:`\dot a_0 = u`:
+
+.. math:: \dot z_l = W_l \dot a_{l-1}, \quad \dot a_l = f'(z_l) \dot z_l, \quad
+          \bar z_l = f'(z_l)\,\bar a_l + q_l f''(z_l)\,\dot z_l, \quad \bar a_{l-1} = W_l^T \bar z_l, \quad
+          \frac{\partial L}{\partial W_l} = \bar z_l a_{l-1}^T + d_l \dot a_{l-1}^T
+
+Source: Pearlmutter, Neural Comput. 6, 147 (1994), the R-operator, for a function of the inputs instead of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mlip.model.activations import CURVES, Curve
+from mlip.model.networks import AtomicNetworks
+from mlip.model.scaling import FeatureScaling
+
+
+class NetworkPass:
+    """Networks of atoms: `outputs` (N,), their `gradients` by the features (N,D), and weight gradients on demand.
+
+    The scale of the features is folded into the first layer. Needs gradients to be off (`torch.no_grad`).
+    """
+
+    def __init__(
+        self,
+        networks: AtomicNetworks,
+        scaling: FeatureScaling,
+        features: Float[Tensor, "N D"],
+        element: Int[Tensor, "N"],
+    ) -> None:
+        self._order = torch.argsort(element, stable=True)
+        self._place = torch.argsort(self._order)
+        inputs = features.index_select(0, self._order)
+        shift, scale = scaling.shift.to(inputs.dtype), scaling.scale.to(inputs.dtype)
+        alike: dict[tuple[str, tuple[int, ...]], list[_Member]] = {}
+        end = 0
+        for e, count in enumerate(torch.bincount(element, minlength=len(scale)).tolist()):
+            rows, end = slice(end, end + count), end + count
+            if count:
+                inputs[rows] -= shift[e]
+                shape = (networks.activation[e], tuple(networks.hidden[e]))
+                alike.setdefault(shape, []).append(_Member(networks.linear(e), scale[e], rows))
+        self._families = [_Family(CURVES[name], inputs, members) for (name, _), members in alike.items()]
+        outputs, gradients = inputs.new_empty(len(inputs)), torch.empty_like(inputs)
+        for family in self._families:
+            family.put(outputs, gradients)
+        self.outputs = outputs.index_select(0, self._place)
+        self.gradients = gradients.index_select(0, self._place)
+
+    def add_weight_gradients(self, by_outputs: Float[Tensor, "N"], by_gradients: Float[Tensor, "N D"]) -> None:
+        """Add to each weight's `grad`, given the loss's derivatives by `outputs` (c) and by `gradients` (u)."""
+        c, u = by_outputs.index_select(0, self._order), by_gradients.index_select(0, self._order)
+        for family in self._families:
+            family.differentiate(c, u)
+
+
+class _Member(NamedTuple):
+    """The layers of a network, the scale of its features, and the rows of the inputs that it is applied to."""
+
+    layers: Sequence[nn.Linear]
+    scale: Tensor
+    rows: slice
+
+
+class _Family:
+    """Networks of the same shape and activation, stacked so that what is elementwise is done once for all of them."""
+
+    def __init__(self, curve: Callable[[Tensor], Curve], inputs: Tensor, members: Sequence[_Member]) -> None:
+        self.members = members
+        self.depth = len(members[0].layers) - 1  # hidden layers
+        self.weights = [[layer.weight for layer in member.layers] for member in members]
+        for weights, member in zip(self.weights, members, strict=True):
+            weights[0] = weights[0] / member.scale
+        self.values = [[inputs[member.rows] for member in members]]  # inputs of each layer, by member
+        ends = torch.tensor([len(part) for part in self.values[0]]).cumsum(0).tolist()
+        self.slots = [slice(end - len(part), end) for end, part in zip(ends, self.values[0], strict=True)]
+        self.slope, self.curvature = [], []
+        for layer in range(self.depth):
+            sums = inputs.new_empty(ends[-1], members[0].layers[layer].out_features)
+            for n, member in enumerate(members):
+                bias, weight = member.layers[layer].bias, self.weights[n][layer]
+                torch.addmm(bias, self.values[layer][n], weight.t(), out=sums[self.slots[n]])
+            value, slope, curvature = curve(sums)
+            self.values.append(self._parts(value))
+            self.slope.append(slope)
+            self.curvature.append(curvature)
+        self.by_value = [torch.empty_like(slope) for slope in self.slope]  # q of each hidden layer
+        self.by_sum = list(self.by_value)  # d of each hidden layer
+        for layer in reversed(range(self.depth)):
+            for n, slot in enumerate(self.slots):
+                weight = self.weights[n][layer + 1]
+                if layer == self.depth - 1:
+                    self.by_value[layer][slot] = weight
+                else:
+                    torch.mm(self.by_sum[layer + 1][slot], weight, out=self.by_value[layer][slot])
+            self.by_sum[layer] = self.by_value[layer] * self.slope[layer]
+
+    def put(self, outputs: Tensor, gradients: Tensor) -> None:
+        """Write outputs, and their gradients by the features, to the members' rows."""
+        for n, (member, slot) in enumerate(zip(self.members, self.slots, strict=True)):
+            torch.addmv(member.layers[-1].bias, self.values[-1][n], self.weights[n][-1][0], out=outputs[member.rows])
+            if self.depth:
+                torch.mm(self.by_sum[0][slot], self.weights[n][0], out=gradients[member.rows])
+            else:
+                gradients[member.rows] = self.weights[n][0]
+
+    def differentiate(self, by_outputs: Tensor, by_gradients: Tensor) -> None:
+        """Add weight gradients, from the derivatives by outputs (c) and by gradients (u)."""
+        along, of_sums = self._tangents(by_gradients)
+        back = [by_outputs[member.rows][:, None] for member in self.members]
+        for layer in reversed(range(self.depth + 1)):
+            for n, member in enumerate(self.members):
+                gradient = torch.mm(back[n].t(), self.values[layer][n])
+                if layer == self.depth:
+                    gradient += along[layer][n].sum(dim=0)
+                else:
+                    gradient.addmm_(self.by_sum[layer][self.slots[n]].t(), along[layer][n])
+                _add(member.layers[layer].weight, gradient / member.scale if layer == 0 else gradient)
+                _add(member.layers[layer].bias, back[n].sum(dim=0))
+            if layer:
+                by_value = torch.empty_like(self.slope[layer - 1])
+                for n, slot in enumerate(self.slots):
+                    torch.mm(back[n], self.weights[n][layer], out=by_value[slot])
+                curved = self.by_value[layer - 1] * self.curvature[layer - 1]
+                back = self._parts(by_value.mul_(self.slope[layer - 1]).addcmul_(curved, of_sums[layer - 1]))
+
+    def _tangents(self, by_gradients: Tensor) -> tuple[list[list[Tensor]], list[Tensor]]:
+        """Changes of each layer's inputs, by member, and of each hidden layer's sums, along u."""
+        along, of_sums = [[by_gradients[member.rows] for member in self.members]], []
+        for layer in range(self.depth):
+            change = torch.empty_like(self.slope[layer])
+            for n, slot in enumerate(self.slots):
+                torch.mm(along[layer][n], self.weights[n][layer].t(), out=change[slot])
+            of_sums.append(change)
+            along.append(self._parts(self.slope[layer] * change))
+        return along, of_sums
+
+    def _parts(self, stacked: Tensor) -> list[Tensor]:
+        return [stacked[slot] for slot in self.slots]
+
+
+def _add(weight: Tensor, gradient: Tensor) -> None:
+    assert weight.grad is not None, "WeightTable has made one"
+    weight.grad += gradient

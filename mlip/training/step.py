@@ -1,0 +1,95 @@
+"""The loss of a batch and its gradient by the weights, without automatic differentiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
+from mlip.descriptors.backends import fastest, has_kernels
+from mlip.descriptors.operation import Products
+from mlip.descriptors.store import KeptFeatures
+from mlip.model.backpropagation import NetworkPass
+from mlip.model.derivatives import forces_of, forces_transposed, stress_of, stress_transposed
+from mlip.model.potential import Potential
+from mlip.model.weights import WeightTable
+from mlip.training.loss import Loss, LossTerms
+
+
+class Step:
+    r"""From a batch to its loss and the gradients by the weights, which `weights` holds.
+
+    With features G, gradients :math:`g = \partial E/\partial G` and the descriptor's Jacobian J:
+
+    .. math:: G \to E, g \qquad J^T g \to F, \sigma \qquad L(E, F, \sigma) \to
+              \frac{\partial L}{\partial E}, \; v = \frac{\partial L}{\partial (J^T g)} \qquad
+              u = J v = \frac{\partial L}{\partial g}
+
+    and the gradients by the weights from :math:`\partial L/\partial E` and u (`NetworkPass`). So J is used once
+    forwards and once backwards. The predictions are those of `evaluate`.
+    """
+
+    def __init__(self, potential: Potential, weights: WeightTable) -> None:
+        self.potential, self.weights = potential, weights
+        self._networks = _fastest_networks(potential, weights)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        batch: AtomsBatch,
+        labels: Properties,
+        loss: Loss,
+        *,
+        forces: bool,
+        stress: bool,
+        features: KeptFeatures | None,
+    ) -> LossTerms:
+        """The loss of a batch, whose features are computed unless kept ones are given."""
+        potential = self.potential
+        self.weights.forget_gradients()
+        products: Products | None = features
+        vectors = batch.positions[:0]
+        if stress or features is None:
+            vectors = pair_vectors(batch).to(potential.dtype)
+        if products is None:
+            products = fastest(potential.descriptor, vectors.device).products(batch.numbers, batch.pairs, vectors)
+        element = potential.element_of(batch.numbers)
+        networks = self._networks(products.features, element)
+        outputs, lone = networks.outputs.double(), None
+        if potential.anchored:
+            nothing = torch.zeros_like(potential.scaling.shift, dtype=potential.dtype)
+            lone = self._networks(nothing, torch.arange(len(nothing)).to(element))
+            outputs -= lone.outputs.double()[element]
+        energies = potential.energy_scale * outputs + potential.reference_energies[element]
+        predicted = Properties(sum_per_structure(energies, batch))
+        if forces or stress:
+            gradient = potential.energy_scale * products.pair_gradients(networks.gradients)
+            predicted = predicted._replace(
+                forces=forces_of(batch, gradient), stress=stress_of(batch, vectors, gradient) if stress else None
+            )
+        terms, slopes = loss.with_slopes(predicted, labels, batch)
+        by_gradients = torch.zeros_like(networks.gradients)
+        if slopes.forces is not None:
+            changes = forces_transposed(batch, slopes.forces)
+            if slopes.stress is not None:
+                changes += stress_transposed(batch, vectors, slopes.stress)
+            by_gradients = products.feature_changes(potential.energy_scale * changes)
+        by_outputs = (potential.energy_scale * slopes.energy).to(networks.outputs.dtype)[batch.structure]
+        networks.add_weight_gradients(by_outputs, by_gradients)
+        if lone is not None:
+            by_lone = torch.zeros_like(lone.outputs).index_add_(0, element, by_outputs, alpha=-1)
+            lone.add_weight_gradients(by_lone, nothing)
+        return terms
+
+
+def _fastest_networks(potential: Potential, weights: WeightTable) -> Callable[[Tensor, Tensor], Any]:
+    """From features (N,D) and elements (N,) to their pass through the networks."""
+    if potential.device.type == "cpu" and has_kernels():
+        from mlip.model.compiled import CompiledNetworks
+
+        return CompiledNetworks(potential, weights)
+    return partial(NetworkPass, potential.networks, potential.scaling)
