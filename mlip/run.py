@@ -7,7 +7,8 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,13 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
 
 def _run(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
+    configure_cpu(ready.config.run.threads)
+    with kept_features(ready.config, ready.descriptor, ready.examples):
+        return _fit(ready, folder, started, saved, quiet)
+
+
+def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
     config, examples = ready.config, ready.examples
-    configure_cpu(config.run.threads)
-    keep_features(config, ready.descriptor, examples)
     if saved is None:
         features = features_by_element(ready.descriptor, examples["train"])
         report_redundancy(features, ready.descriptor)
@@ -149,19 +154,30 @@ def require_free_folder(config: Config) -> None:
         )
 
 
-def keep_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> None:
-    """Compute features and Jacobians of training and validation structures once, if they are to be kept."""
-    if config.training.cache == "off":
-        return
+@contextmanager
+def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> Iterator[None]:
+    """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to."""
     dtype = getattr(torch, config.run.dtype)
-    kept = [part for name, part in examples.items() if name != "test" and len(part)]
-    size = sum(bytes_needed(descriptor, part.atoms, dtype) for part in kept) / 1e9
-    if config.training.cache == "auto" and size > config.training.cache_limit:
-        logger.info("features would take %.2f GB; more than training.cache_limit, so each step computes them", size)
-        return
-    logger.info("keeping %d features per atom and their Jacobians: %.2f GB", len(descriptor.functions), size)
-    for part in kept:
-        part.store = FeatureStore(descriptor, part.atoms, dtype)
+    kept = {name: part for name, part in examples.items() if name != "test" and len(part)}
+    size = sum(bytes_needed(descriptor, part.atoms, dtype) for part in kept.values()) / 1e9
+    place = config.training.cache
+    if place == "auto":
+        place = "memory" if size <= config.training.cache_limit else "off"
+    paths = {name: Path(config.run.dir) / f"features_{name}.h5" for name in kept if place == "disk"}
+    logger.info(
+        "features and Jacobians (%d functions, %.2f GB): %s",
+        len(descriptor.functions),
+        size,
+        {"memory": "kept in memory", "disk": "kept on disk", "off": "computed in each step"}[place],
+    )
+    try:
+        if place != "off":
+            for name, part in kept.items():
+                part.store = FeatureStore(descriptor, part.atoms, dtype, paths.get(name))
+        yield
+    finally:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
 
 
 def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:

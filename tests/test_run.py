@@ -203,3 +203,15 @@ def test_overwrite_replaces_a_run(tmp_path):
     outcome = train(tmp_path, ETHANOL, "run.overwrite=true", "training.epochs=2")
     assert outcome.status == 0, outcome.err
     assert len(rows(tmp_path / "run")) == 2 and {path.name for path in (tmp_path / "run").iterdir()} == FILES
+
+
+def test_wherever_features_are_kept_the_run_is_the_same(tmp_path):
+    made = {}
+    for place in ("memory", "disk", "off"):
+        folder = tmp_path / place
+        folder.mkdir()
+        assert train(folder, ETHANOL, f"training.cache={place}", "run.dtype=float64").status == 0
+        assert not list((folder / "run").glob("features*"))
+        made[place] = results(folder / "run")["valid"]["forces_rmse"]
+    assert made["disk"] == made["memory"]
+    assert made["off"] == pytest.approx(made["memory"], rel=1e-8)

@@ -114,7 +114,9 @@ class Training(Section):
     ema: float | None = Field(None, gt=0, lt=1, description="decay per step of averaged weights; null: no average")
     early_stopping: EarlyStopping = EarlyStopping()
     second_stage: SecondStage = SecondStage()
-    cache: Literal["auto", "memory", "off"] = Field(
-        "auto", description="keep features and Jacobians in memory: if they fit the limit, always, or never"
+    cache: Literal["auto", "memory", "disk", "off"] = Field(
+        "auto",
+        description="where features and Jacobians are kept: memory, a file in run.dir while the run lasts (disk), or "
+        "nowhere, each step computing them (off); auto: memory if they fit the limit, else off",
     )
     cache_limit: float = Field(4.0, gt=0, description="GB that the kept features may take with cache auto")

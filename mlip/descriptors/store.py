@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from mlip.batch import AtomsBatch, Collection, pair_vectors, ranges
 from mlip.descriptors.acsf import ACSF, involves
 from mlip.descriptors.backends import fastest, has_kernels
+from mlip.descriptors.disk import ArrayFile
 from mlip.descriptors.operation import differentiable
 
 PAIRS_AT_ONCE = 4096  # the dense Jacobian of so many pairs is held in float64 while the store is filled
@@ -93,10 +95,14 @@ class KeptFeatures:
 class FeatureStore:
     """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device.
 
-    Of each pair it has only the functions that involve its neighbor's element.
+    Of each pair it has only the functions that involve its neighbor's element. With a `path` the Jacobians are in that
+    file instead of memory.
+
+    Raises:
+        ValueError: the file cannot be written.
     """
 
-    def __init__(self, descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> None:
+    def __init__(self, descriptor: ACSF, atoms: Collection, dtype: torch.dtype, path: Path | None = None) -> None:
         device = descriptor.index_of_number.device
         self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
         layout = _Layout(descriptor)
@@ -104,15 +110,22 @@ class FeatureStore:
         self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
         structure = atoms.whole.structure.numpy()
         center = atoms.whole.pairs[0].numpy()
+        sizes = [(len(p), 3, len(c)) for c, p in zip(layout.columns, self._pairs_of_kind, strict=True)]
+        jacobians = [torch.empty(size, dtype=dtype, device=device) for size in sizes] if path is None else []
+        self._file = None
+        if path is not None:
+            names = {f"jacobian_{kind}": size for kind, size in enumerate(sizes)}
+            self._file = ArrayFile(path, names, torch.empty(0, dtype=dtype).numpy().dtype)
+            jacobians = [torch.from_numpy(array) for array in self._file.arrays.values()]
         self.rows = []
-        for columns, pairs in zip(layout.columns, self._pairs_of_kind, strict=True):
+        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, jacobians, strict=True):
             owner = structure[center[pairs]]
             rows = Rows(
                 start=np.searchsorted(owner, np.arange(len(atoms) + 1)),
                 pair=torch.from_numpy(pairs - atoms.pair_start[owner]).to(device, torch.int32),
                 center=torch.from_numpy(center[pairs] - atoms.atom_start[owner]).to(device, torch.int32),
                 columns=columns,
-                jacobian=torch.empty(len(pairs), 3, len(columns), dtype=dtype, device=device),
+                jacobian=jacobian,
             )
             self.rows.append(rows)
         by_kernels = device.type == "cpu" and has_kernels()
@@ -146,6 +159,13 @@ class FeatureStore:
         places = Chosen(chosen, np.cumsum(atoms) - atoms, np.cumsum(pairs) - pairs)
         rows = torch.from_numpy(ranges(self._atom_start, chosen)).to(self.features.device)
         return KeptFeatures(self.features.index_select(0, rows), self._tables, places, int(pairs.sum()))
+
+    def read_ahead(self, structures: Sequence[int]) -> None:
+        """Have what `take` of these structures will need read from the file in the background."""
+        if self._file is not None:
+            for name, rows in zip(self._file.arrays, self.rows, strict=True):
+                for structure in structures:
+                    self._file.read_ahead(name, int(rows.start[structure]), int(rows.start[structure + 1]))
 
 
 def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> int:

@@ -169,6 +169,9 @@ class Trainer:
                 self.plan.schedule.forget()
         for first in steps[self.progress.step :]:
             rate = self._rate(self.progress.step / len(steps))
+            if self.train_examples.store:
+                following = first + self.plan.batch_size
+                self.train_examples.store.read_ahead(order[following : following + self.plan.batch_size])
             terms = self._step(order[first : first + self.plan.batch_size], rate)
             sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
