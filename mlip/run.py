@@ -109,7 +109,7 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
         potential,
-        lambda weights: make_optimizer(parameters=[weights.weights], **chosen),
+        lambda weights: make_optimizer(weights=weights, **chosen),
         examples["train"],
         examples["valid"],
         plan_of(config),

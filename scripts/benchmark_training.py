@@ -115,7 +115,7 @@ def mlip_step(config: Config, potential: Potential, examples: Examples, batch: i
     none = Examples([], potential.cutoff, CPU)
     trainer = Trainer(
         potential,
-        lambda weights: make_optimizer(parameters=[weights.weights], **options),
+        lambda weights: make_optimizer(weights=weights, **options),
         examples,
         none,
         plan_of(config),

@@ -28,7 +28,17 @@ class Adam(Section):
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty (adam) or decoupled decay (adamw)")
 
 
-Optimizer = Annotated[Sgd | Adam, Field(discriminator="name")]
+class Soap(Section):
+    """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024)."""
+
+    name: Literal["soap"]
+    learning_rate: float = Field(3e-3, gt=0, description="highest rate of the schedule")
+    betas: tuple[float, float] = Field((0.95, 0.95), strict=False, description="decay of the running moments")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay")
+    basis_every: int = Field(10, ge=1, description="steps between renewals of the eigenbasis")
+
+
+Optimizer = Annotated[Sgd | Adam | Soap, Field(discriminator="name")]
 
 
 class Constant(Section):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mlip.model.networks import AtomicNetworks
@@ -33,6 +36,24 @@ class WeightTable:
                     part.data = self.weights.data[place].view(part.shape)
                     part.grad = self.weights.grad[place].view(part.shape)
                     filled += part.numel()
+
+    def matrices(self) -> list[Float[Tensor, "B out in"]]:
+        """All matrices as views of `weights`, those of equal shape that are evenly spaced together."""
+        places: dict[tuple[int, int, int], list[int]] = {}
+        for e, offsets in enumerate(self.offset.tolist()):
+            for layer, first in enumerate(offsets):
+                n_in, n_out = self.widths[e, layer : layer + 2].tolist()
+                if n_out:
+                    places.setdefault((layer, n_out, n_in), []).append(first)
+        found = []
+        for (_, n_out, n_in), starts in places.items():
+            steps = {b - a for a, b in pairwise(starts)}
+            together = [starts] if len(steps) <= 1 else [[start] for start in starts]
+            for first, *others in together:
+                stride = (others[0] - first if others else 0, n_in, 1)
+                shape = (1 + len(others), n_out, n_in)
+                found.append(torch.as_strided(self.weights.detach(), shape, stride, first))
+        return found
 
     def forget_gradients(self) -> None:
         """Set all gradients to zero."""

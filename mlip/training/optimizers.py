@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+from mlip.model.weights import WeightTable
+from mlip.training.soap import SOAP
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "soap": SOAP}
 
 
-def make_optimizer(name: str, parameters: Iterable[nn.Parameter], learning_rate: float, **options: Any) -> Optimizer:
-    """One of torch's optimizers by name; `options` are its own (momentum, betas, weight_decay, ...)."""
-    return OPTIMIZERS[name](parameters, lr=learning_rate, fused=True, **options)  # type: ignore[call-arg]
+def make_optimizer(name: str, weights: WeightTable, learning_rate: float, **options: Any) -> Optimizer:
+    """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...)."""
+    if name == "soap":
+        return SOAP(weights.weights, weights.matrices(), lr=learning_rate, **options)
+    return OPTIMIZERS[name]([weights.weights], lr=learning_rate, fused=True, **options)  # type: ignore[call-arg]
 
 
 # A schedule says which share of the highest rate to use, given the epochs gone by (a fraction inside an epoch).

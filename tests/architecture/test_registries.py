@@ -33,7 +33,7 @@ def choices(section, field):
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
         (choices(model.Function, "kind"), KINDS),
-        ([*choices(training.Sgd, "name"), *choices(training.Adam, "name")], OPTIMIZERS),
+        ([name for kind in (training.Sgd, training.Adam, training.Soap) for name in choices(kind, "name")], OPTIMIZERS),
     ],
     ids=["activation", "cutoff", "energy", "length", "pressure", "format", "scaling", "form", "kind", "optimizer"],
 )

@@ -53,7 +53,7 @@ def make_trainer(structures, folder, *, valid=(), energy=1.0, forces=1.0, stress
     loss = Loss(Term(energy), Term(forces), Term(stress))
     options = {"epochs": 150, "batch_size": 5, "stages": (Stage(1, loss, rate),), "schedule": constant(), **plan}
     return Trainer(
-        potential, lambda weights: make_optimizer("adam", [weights.weights], rate), train, held, Plan(**options), folder
+        potential, lambda weights: make_optimizer("adam", weights, rate), train, held, Plan(**options), folder
     )
 
 

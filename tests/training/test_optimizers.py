@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 
+from mlip.model.networks import AtomicNetworks
+from mlip.model.weights import WeightTable
 from mlip.training.optimizers import (
     OPTIMIZERS,
     AveragedWeights,
@@ -87,17 +89,23 @@ def test_averaged_weights_go_on_from_their_state():
     assert all(torch.equal(other.weights[name], value) for name, value in average.weights.items())
 
 
+def two_weights():
+    """The smallest table: a straight line's slope and offset."""
+    return WeightTable(AtomicNetworks(1, [[]], ["silu"]))
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_go_downhill(name):
-    weight = torch.nn.Parameter(torch.tensor([2.0, -3.0]))
-    optimizer = make_optimizer(name, [weight], 0.1)
-    for _ in range(200):
+    table = two_weights()
+    table.weights.data.copy_(torch.tensor([2.0, -3.0]))
+    optimizer = make_optimizer(name, table, 0.1)
+    for _ in range(300):
         optimizer.zero_grad()
-        (weight**2).sum().backward()
+        (table.weights**2).sum().backward()
         optimizer.step()
-    assert float(weight.detach().abs().max()) < 0.05
+    assert float(table.weights.detach().abs().max()) < 0.05
 
 
 def test_options_reach_the_optimizer():
-    group = make_optimizer("sgd", [torch.nn.Parameter(torch.ones(1))], 0.3, momentum=0.7, nesterov=True).param_groups[0]
+    group = make_optimizer("sgd", two_weights(), 0.3, momentum=0.7, nesterov=True).param_groups[0]
     assert (group["lr"], group["momentum"], group["nesterov"]) == (0.3, 0.7, True)

@@ -22,6 +22,7 @@ DESCRIPTOR = [
 TRAININGS = {
     "adam, averaged weights": {"ema": 0.9, "gradient_clip": 5.0},
     "sgd, nesterov": {"optimizer": {"name": "sgd", "learning_rate": 1e-3}, "schedule": {"name": "exponential"}},
+    "soap": {"optimizer": {"name": "soap", "basis_every": 3}},
     "plateau, second stage": {
         "schedule": {"name": "plateau", "patience": 0, "factor": 0.3},
         "optimizer": {"name": "adamw", "learning_rate": 0.05, "weight_decay": 0.01},

@@ -1,0 +1,119 @@
+"""Adam in a basis that follows the curvature: Shampoo's eigenbasis of each weight matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+class SOAP(Optimizer):
+    r"""Adam on gradients that are rotated into the eigenbasis of Shampoo's preconditioner.
+
+    For a matrix W (out,in) with gradient G, averages :math:`L = \langle G G^T\rangle`, :math:`R = \langle G^T G\rangle`
+    (decay `basis_beta`) and their eigenvectors :math:`Q_L, Q_R`:
+
+    .. math:: G' = Q_L^T G\, Q_R, \qquad W \leftarrow W - \eta\, Q_L\, \mathrm{Adam}(G')\, Q_R^T
+
+    The eigenvectors are renewed every `basis_every` steps by one step of the power iteration and a QR decomposition.
+    Biases, and sides of a matrix longer than `longest`, are not rotated. `weights` is one vector that holds everything;
+    `matrices` are views of it, (B,out,in) for B matrices of a shape.
+
+    Source: Vyas et al., arXiv:2409.11321 (2024), algorithm 3; the moments are kept in the rotated basis.
+    """
+
+    def __init__(
+        self,
+        weights: nn.Parameter,
+        matrices: Sequence[Tensor],
+        lr: float,
+        betas: tuple[float, float] = (0.95, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        basis_beta: float = 0.95,
+        basis_every: int = 10,
+        longest: int = 1024,
+    ) -> None:
+        numbers = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "basis_beta": basis_beta}
+        super().__init__([weights], {"lr": lr, **numbers, "basis_every": basis_every, "longest": longest})
+        self._places = [(m.storage_offset(), m.shape, m.stride()) for m in matrices]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step along the gradients that the weights hold."""
+        assert closure is None, "the gradients are there already"
+        (group,) = self.param_groups
+        (weights,) = group["params"]
+        state = self.state[weights]
+        if not state:
+            self._begin(state, weights.grad, group)
+            return  # the first gradient only gives the basis, as in the paper's program
+        state["step"] += 1
+        rotated = self._turned(weights.grad, state["bases"], forwards=True)
+        beta1, beta2 = group["betas"]
+        state["mean"].lerp_(rotated, 1 - beta1)
+        state["square"].lerp_(rotated.square_(), 1 - beta2)
+        correction = (1 - beta2 ** state["step"]) ** 0.5
+        change = state["mean"] / state["square"].sqrt().div_(correction).add_(group["eps"])
+        if group["weight_decay"]:
+            weights.mul_(1 - group["lr"] * group["weight_decay"])
+        rate = group["lr"] / (1 - beta1 ** state["step"])
+        weights.sub_(self._turned(change, state["bases"], forwards=False), alpha=rate)
+        self._follow(state, weights.grad, group)
+
+    def _begin(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
+        state["step"] = 0
+        state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        state["curvatures"] = [
+            [torch.zeros(shape[0], n, n).to(gradient) if 1 < n <= group["longest"] else None for n in shape[1:]]
+            for _, shape, _ in self._places
+        ]
+        self._add_curvature(state, gradient, 1 - group["basis_beta"])
+        state["bases"] = [
+            [None if side is None else torch.linalg.eigh(side)[1].flip(-1) for side in sides]
+            for sides in state["curvatures"]
+        ]
+
+    def _follow(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
+        """Take the gradient into the curvatures and now and then renew the bases, turning the moments along."""
+        self._add_curvature(state, gradient, 1 - group["basis_beta"])
+        if state["step"] % group["basis_every"]:
+            return
+        mean = self._turned(state["mean"], state["bases"], forwards=False)
+        for sides, bases, square in zip(
+            state["curvatures"], state["bases"], self._matrices(state["square"]), strict=True
+        ):
+            for axis, (curvature, basis) in enumerate(zip(sides, bases, strict=True)):
+                if curvature is None:
+                    continue
+                moved = curvature @ basis
+                order = torch.argsort((basis * moved).sum(dim=-2), dim=-1, descending=True)
+                columns = order[:, None, :].expand_as(moved)
+                bases[axis] = torch.linalg.qr(moved.gather(-1, columns))[0]
+                rows = order[:, :, None] if axis == 0 else order[:, None, :]
+                square.copy_(square.gather(1 + axis, rows.expand_as(square)))
+        state["mean"] = self._turned(mean, state["bases"], forwards=True)
+
+    def _add_curvature(self, state: dict[str, Any], gradient: Tensor, share: float) -> None:
+        for (left, right), g in zip(state["curvatures"], self._matrices(gradient), strict=True):
+            if left is not None:
+                left.lerp_(g @ g.mT, share)
+            if right is not None:
+                right.lerp_(g.mT @ g, share)
+
+    def _turned(self, vector: Tensor, bases: Sequence[Sequence[Tensor | None]], forwards: bool) -> Tensor:
+        """The vector with each matrix in its basis, or back from there."""
+        result = vector.clone()
+        for (left, right), matrix, target in zip(bases, self._matrices(vector), self._matrices(result), strict=True):
+            if left is not None:
+                matrix = (left.mT if forwards else left) @ matrix
+            if right is not None:
+                matrix = matrix @ (right if forwards else right.mT)
+            target.copy_(matrix)
+        return result
+
+    def _matrices(self, vector: Tensor) -> Iterable[Tensor]:
+        return [torch.as_strided(vector, shape, stride, offset) for offset, shape, stride in self._places]
