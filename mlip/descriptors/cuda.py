@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +18,6 @@ from mlip.gpu.angular import angular_gradients, angular_jacobian, angular_sums
 from mlip.gpu.pairs import ROWS, gather
 from mlip.gpu.radial import radial
 
-NUMBERS = 2048  # of the largest block in a program: what its registers hold
 PROGRAMS = 4096  # that keep a device busy
 
 _made: weakref.WeakKeyDictionary[ACSF, CudaACSF] = weakref.WeakKeyDictionary()
@@ -96,71 +96,58 @@ class _AtVectors:
         rows = {names.GRADIENTS.value: len(self.vectors), names.JACOBIAN.value: 3 * len(self.vectors)}
         columns = 3 if product == names.GRADIENTS.value else self.owner.width
         result = self.vectors.new_zeros(rows.get(product, len(self.element)), columns)
-        with torch.cuda.device_of(result):
-            for cutoff, table in self.tables.items():
-                if given is None:
-                    factor = result  # any pointer: it is not read
-                elif product == names.CHANGES.value:
-                    factor = given.detach()[table["order"]]
-                else:
-                    factor = given.detach().contiguous()
-                for group in self.groups:
-                    if group.cutoff == cutoff:
-                        self._launch(product, group, {**table, "given": factor, "result": result})
+        given = result if given is None else given.detach().contiguous()  # not read where there is none
+        for cutoff, table in self.tables.items():
+            factor = given[table["order"]] if product == names.CHANGES.value else given
+            for group in self.groups:
+                if group.cutoff == cutoff:
+                    self._product(product, group, {**table, **group.tables, "given": factor, "result": result})
         return result
 
-    def _table(self, pairs: Tensor, cutoff: float, kind: int) -> dict[str, Tensor]:
-        """The pairs within a cutoff by center and element, without a copy to the host."""
+    def _product(self, product: int, group: Group, arguments: dict[str, Any]) -> None:
+        """Add a group's product to the result."""
         atoms, elements = len(self.element), self.owner.elements
-        (center, neighbor), device = pairs, pairs.device
+        # Neighbors of one element within the group's cutoff, if the density is even.
+        neighbors = len(self.vectors) / (atoms * elements) * (group.cutoff[0] / self.owner.cutoff) ** 3
+        warps = 1 if neighbors <= 16 else 2
+        T, K = 32 * warps, 8 if neighbors <= 8 else 32
+        arguments |= {**group.constants, "PRODUCT": product, "KIND": group.kind, "CUTOFF": group.cutoff[1]}
+        if group.kind == names.RADIAL.value:
+            self._run(radial, (atoms, elements), arguments, BLOCK=32)
+        elif product == names.GRADIENTS.value:
+            blocks = math.ceil(2 * neighbors * K / T)
+            slices = max(1, min(PROGRAMS // (atoms * elements), blocks))
+            self._run(angular_gradients, (atoms, elements, slices), arguments, J=T // K, K=K, num_warps=warps)
+        elif product == names.JACOBIAN.value:
+            self._run(angular_jacobian, (atoms, elements), arguments, K=32)
+        else:
+            grid = atoms, len(group.tables["combinations"])
+            self._run(angular_sums, grid, arguments, T=T, num_warps=warps)
+
+    def _table(self, pairs: Tensor, cutoff: float, kind: int) -> dict[str, Tensor]:
+        """The pairs within a cutoff by center and element, without waiting for the device."""
+        atoms, elements = len(self.element), self.owner.elements
+        center, neighbor = pairs
         inside = self.vectors.norm(dim=1) < cutoff
         element = torch.where(inside, self.element[neighbor], -1)
-        counts = torch.zeros(atoms * elements + 1, dtype=torch.int64, device=device)
+        counts = center.new_zeros(atoms * elements + 1)
         counts.index_add_(0, torch.where(element < 0, 0, center * elements + element + 1), (element >= 0).long())
+        first = torch.searchsorted(center.contiguous(), torch.arange(atoms + 1, device=center.device))
         table = {
-            "element": self.element.clamp(min=0).int(),  # of a center; one unknown to the descriptor is not read
+            "element": self.element.clamp(min=0).int(),  # of a center: an element unknown to the descriptor reads no 
             "start": counts.cumsum(0).int(),
-            "order": torch.zeros(len(inside), dtype=torch.int32, device=device),
+            "order": torch.zeros_like(element, dtype=torch.int32),
             "table": self.vectors.new_zeros(ROWS, len(inside)),
             "scale": self.vectors.new_tensor([cutoff, math.pi / cutoff]),
         }
-        first = torch.searchsorted(center.contiguous(), torch.arange(atoms + 1, device=device)).int()
-        with torch.cuda.device_of(center):
-            gather[atoms, elements](
-                first, element.int(), self.vectors, table["start"], table["scale"], table["table"], table["order"],
-                len(inside), elements, CUTOFF=kind, BLOCK=32, num_warps=1,
-            )  # fmt: skip
+        arguments = {**table, "first": first.int(), "kind": element.int(), "vectors": self.vectors, "CUTOFF": kind}
+        self._run(gather, (atoms, elements), arguments, BLOCK=32)
         return table
 
-    def _launch(self, product: int, group: Group, arguments: dict[str, Tensor]) -> None:
-        """One kernel for one group of functions."""
-        atoms, elements = len(self.element), self.owner.elements
-        sizes = {"pairs": len(self.vectors), "elements": elements, "width": self.owner.width}
-        # Neighbors of one element within the group's cutoff, if density is even.
-        expected = len(self.vectors) / (atoms * elements) * (group.cutoff[0] / self.owner.cutoff) ** 3
-        neighbors = 8 if expected <= 8 else 32
-        if group.kind == names.RADIAL.value:
-            radial[atoms, elements](
-                **arguments, **group.tables, **sizes, **group.constants, PRODUCT=product, BLOCK=neighbors, num_warps=2
-            )
-            return
-        functions = group.constants["ANGLES"] * group.constants["SHELLS"]
-        block = min(max(NUMBERS // functions, 16), 64)
-        constants = {**group.constants, "KIND": group.kind, "CUTOFF": group.cutoff[1]}
-        constants["num_warps"] = min(max(block * functions // 512, 1), 4)
-        tables = dict(group.tables)
-        combinations = tables.pop("combinations")
-        if product in (names.FEATURES.value, names.CHANGES.value):
-            arguments.pop("order")
-            angular_sums[atoms, len(combinations)](
-                **arguments, **tables, combinations=combinations, **sizes, **constants, PRODUCT=product, TRIPLES=block
-            )
-        elif product == names.GRADIENTS.value:
-            K = min(neighbors, block)
-            slices = min(max(PROGRAMS // (atoms * elements), 1), 16)
-            angular_gradients[atoms, elements, slices](
-                **arguments, **tables, **sizes, **constants, J=block // K, K=K
-            )
-        else:
-            arguments.pop("given")
-            angular_jacobian[atoms, elements](**arguments, **tables, **sizes, **constants, K=min(neighbors, block))
+    def _run(self, kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], *, num_warps: int = 1, **more: int) -> None:
+        """A kernel with those of the arguments that it names."""
+        known = {
+            "pairs": len(self.vectors), "elements": self.owner.elements, "width": self.owner.width, **arguments, **more
+        }  # fmt: skip
+        with torch.cuda.device_of(self.vectors):
+            kernel[grid](**{name: known[name] for name in kernel.arg_names}, num_warps=num_warps)

@@ -15,7 +15,7 @@ from mlip.gpu import names
 
 KINDS = {Radial: names.RADIAL, Narrow: names.NARROW, Wide: names.WIDE, Shifted: names.SHIFTED}
 CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
-MOST_FUNCTIONS, MOST_ANGLES, MOST_SHELLS = 32, 16, 8  # of one program; more of them are several launches
+MOST_FUNCTIONS, MOST_ANGLES, MOST_SHELLS = 16, 8, 4  # of one program; more of them are several launches
 
 
 class Group(NamedTuple):

@@ -2,7 +2,8 @@
 
 A term of a triple is fc · A(u) · R(argument), with few different angular factors A (M of them) and radial factors R (S)
 in a set of functions: a program makes each of them once for a block of T triples, and what a function then costs is a
-multiplication and an addition in a (T,M,S) block. With vectors r_j, r_k of a triple, a change of its three scalars is
+multiplication and an addition in a (M,S,T) block. Triples are the last axis everywhere, because Triton deals that one
+to the threads: a thread has a triple and all functions of it in its registers. With vectors r_j, r_k of a triple, a change of its three scalars is
 linear in jj = r_j · dr_j, kk = r_k · dr_k and cross = r_j · dr_k + r_k · dr_j; `_triple` gives the nine factors.
 """
 
@@ -12,7 +13,7 @@ import triton
 import triton.language as tl
 
 from mlip.gpu.names import FEATURES, NARROW, REAL, SHIFTED, WIDE
-from mlip.gpu.pairs import cutoff_value, neighbor
+from mlip.gpu.pairs import cutoff_value, dot, neighbor
 
 
 
@@ -53,17 +54,16 @@ def _triple(table, pairs, scale, j, k, mask, KIND: tl.constexpr, CUTOFF: tl.cons
 
 @triton.jit
 def _angular(u, angles, KIND: tl.constexpr, ANGLES: tl.constexpr, BITS: tl.constexpr):
-    """A and dA/du (T,M), A = 2 base^(n+1), base = (1 + a u + b sqrt(1 - u²)) / 2; `angles` (3,M) are n, a, b."""
-    m = tl.arange(0, ANGLES)
-    exponent = tl.load(angles + m)[None, :]
-    a = tl.load(angles + ANGLES + m)[None, :]
+    """A and dA/du (M,T), A = 2 base^(n+1), base = (1 + a u + b sqrt(1 - u²)) / 2; `angles` (3,M) are n, a, b."""
+    m = tl.arange(0, ANGLES)[:, None]
+    exponent, a = tl.load(angles + m), tl.load(angles + ANGLES + m)
     slope = a
-    base = 1.0 + a * u[:, None]
+    base = 1.0 + a * u[None, :]
     if KIND == SHIFTED:
-        b = tl.load(angles + 2 * ANGLES + m)[None, :]
+        b = tl.load(angles + 2 * ANGLES + m)
         w = tl.sqrt(1.0 - u * u)
-        base += b * w[:, None]
-        slope = a - b * (u / w)[:, None]
+        base += b * w[None, :]
+        slope = a - b * (u / w)[None, :]
     base = 0.5 * tl.maximum(base, 0.0)
     if BITS == REAL:
         positive = base > 0.0
@@ -82,34 +82,23 @@ def _angular(u, angles, KIND: tl.constexpr, ANGLES: tl.constexpr, BITS: tl.const
 
 @triton.jit
 def _radial(argument, shells, KIND: tl.constexpr, SHELLS: tl.constexpr):
-    """R and dR/dargument (T,S); `shells` (2,S) are eta and r_s."""
-    s = tl.arange(0, SHELLS)
-    eta = tl.load(shells + s)[None, :]
+    """R and dR/dargument (S,T); `shells` (2,S) are eta and r_s."""
+    s = tl.arange(0, SHELLS)[:, None]
+    eta = tl.load(shells + s)
     if KIND == SHIFTED:
-        d = argument[:, None] - tl.load(shells + SHELLS + s)[None, :]
+        d = argument[None, :] - tl.load(shells + SHELLS + s)
         value = tl.exp(-eta * d * d)
         return value, -2.0 * eta * d * value
     else:
-        value = tl.exp(-eta * argument[:, None])
+        value = tl.exp(-eta * argument[None, :])
         return value, -eta * value
 
 
 @triton.jit
-def _terms(A, dA, R, dR, of_u, of_argument, of_fc):
-    """Changes (T,M,S) of the functions by those of their factors."""
-    return (
-        A[:, :, None] * (dR * of_argument[:, None] + R * of_fc[:, None])[:, None, :]
-        + dA[:, :, None] * (R * of_u[:, None])[:, None, :]
-    )
-
-
-@triton.jit
-def _dot(given, q, x, y, z, mask):
-    """Products of vectors with those of `given` (P,3)."""
-    v = given + 3 * q.to(tl.int64)
-    total = x * tl.load(v, mask=mask, other=0.0)
-    total += y * tl.load(v + 1, mask=mask, other=0.0)
-    return total + z * tl.load(v + 2, mask=mask, other=0.0)
+def _changes(A, dA, R, dR, of_u, of_argument, of_fc):
+    """Changes (M,S,T) of the functions by those of their factors."""
+    p, q = dR * of_argument[None, :] + R * of_fc[None, :], R * of_u[None, :]
+    return A[:, None, :] * p[None, :, :] + dA[:, None, :] * q[None, :, :]
 
 
 @triton.jit
@@ -117,7 +106,7 @@ def angular_sums(
     element, start, table, given, result, scale, angles, shells, class_of, columns, combinations,
     pairs, elements, width,
     PRODUCT: tl.constexpr, KIND: tl.constexpr, CUTOFF: tl.constexpr, BITS: tl.constexpr,
-    TRIPLES: tl.constexpr, ANGLES: tl.constexpr, SHELLS: tl.constexpr,
+    T: tl.constexpr, ANGLES: tl.constexpr, SHELLS: tl.constexpr,
 ):  # fmt: skip
     """G, or J v with v (P,3) in the order of the table, of one center and one combination of elements.
 
@@ -132,9 +121,9 @@ def angular_sums(
     count = tl.where(a == b, count_j * (count_j - 1) // 2, count_j * count_k)
     if (row < 0) | (count == 0):
         return
-    total = tl.zeros((TRIPLES, ANGLES, SHELLS), table.dtype.element_ty)
-    for t0 in range(0, count, TRIPLES):
-        t = t0 + tl.arange(0, TRIPLES)
+    total = tl.zeros((ANGLES, SHELLS, T), table.dtype.element_ty)
+    for t0 in range(0, count, T):
+        t = t0 + tl.arange(0, T)
         mask = t < count
         # Of equal elements each unordered pair once: j with those 1, 2, ... half the circle after it.
         j = t % count_j
@@ -146,17 +135,17 @@ def angular_sums(
         A, dA = _angular(u, angles, KIND, ANGLES, BITS)
         R, dR = _radial(argument, shells, KIND, SHELLS)
         if PRODUCT == FEATURES:
-            total += A[:, :, None] * (R * fc[:, None])[:, None, :]
+            total += A[:, None, :] * (R * fc[None, :])[None, :, :]
         else:
-            jj, kk = _dot(given, j, x_j, y_j, z_j, mask), _dot(given, k, x_k, y_k, z_k, mask)
-            cross = _dot(given, j, x_k, y_k, z_k, mask) + _dot(given, k, x_j, y_j, z_j, mask)
+            jj, kk = dot(given, j, x_j, y_j, z_j, mask), dot(given, k, x_k, y_k, z_k, mask)
+            cross = dot(given, j, x_k, y_k, z_k, mask) + dot(given, k, x_j, y_j, z_j, mask)
             of_u = u_j * jj + u_k * kk + u_cross * cross
             of_argument = v_j * jj + v_k * kk + v_cross * cross
             of_fc = w_j * jj + w_k * kk + w_cross * cross
-            total += _terms(A, dA, R, dR, of_u, of_argument, of_fc)
+            total += _changes(A, dA, R, dR, of_u, of_argument, of_fc)
     function = tl.arange(0, ANGLES)[:, None] * SHELLS + tl.arange(0, SHELLS)[None, :]
     column = tl.load(columns + row * ANGLES * SHELLS + function)
-    tl.store(result + i.to(tl.int64) * width + column, tl.sum(total, axis=0), mask=column >= 0)
+    tl.store(result + i.to(tl.int64) * width + column, tl.sum(total, axis=2), mask=column >= 0)
 
 
 @triton.jit
@@ -182,7 +171,7 @@ def angular_gradients(
             first_k, last_k = tl.load(start + i * elements + b), tl.load(start + i * elements + b + 1)
             last_k = tl.where(row < 0, first_k, last_k)
             column = tl.load(columns + row * ANGLES * SHELLS + function, mask=row + 0 * function >= 0, other=-1)
-            weight = tl.load(given + i.to(tl.int64) * width + column, mask=column >= 0, other=0.0)[None, :, :]
+            weight = tl.load(given + i.to(tl.int64) * width + column, mask=column >= 0, other=0.0)[:, :, None]
             for k0 in range(first_k, last_k, K):
                 k = k0 + t % K
                 mask = (j < last_j) & (k < last_k) & (j != k)
@@ -191,9 +180,9 @@ def angular_gradients(
                 )
                 A, dA = _angular(u, angles, KIND, ANGLES, BITS)
                 R, dR = _radial(argument, shells, KIND, SHELLS)
-                by_shell = tl.sum(A[:, :, None] * weight, axis=1)
-                of_u = tl.sum(tl.sum(dA[:, :, None] * weight, axis=1) * R, axis=1)
-                of_argument, of_fc = tl.sum(by_shell * dR, axis=1), tl.sum(by_shell * R, axis=1)
+                by_shell = tl.sum(A[:, None, :] * weight, axis=0)
+                of_u = tl.sum(tl.sum(dA[:, None, :] * weight, axis=0) * R, axis=0)
+                of_argument, of_fc = tl.sum(by_shell * dR, axis=0), tl.sum(by_shell * R, axis=0)
                 along = of_u * u_j + of_argument * v_j + of_fc * w_j
                 across = of_u * u_cross + of_argument * v_cross + of_fc * w_cross
                 g_x += along * x_j + across * x_k
@@ -225,7 +214,7 @@ def angular_jacobian(
             first_k, last_k = tl.load(start + i * elements + b), tl.load(start + i * elements + b + 1)
             last_k = tl.where(row < 0, first_k, last_k)
             column = tl.load(columns + row * ANGLES * SHELLS + function, mask=row + 0 * function >= 0, other=-1)
-            total_x = tl.zeros((K, ANGLES, SHELLS), table.dtype.element_ty)
+            total_x = tl.zeros((ANGLES, SHELLS, K), table.dtype.element_ty)
             total_y, total_z = total_x, total_x
             for k0 in range(first_k, last_k, K):
                 k = k0 + tl.arange(0, K)
@@ -239,9 +228,9 @@ def angular_jacobian(
                 u_x, v_x, w_x = u_j * x_j + u_cross * x_k, v_j * x_j + v_cross * x_k, w_j * x_j + w_cross * x_k
                 u_y, v_y, w_y = u_j * y_j + u_cross * y_k, v_j * y_j + v_cross * y_k, w_j * y_j + w_cross * y_k
                 u_z, v_z, w_z = u_j * z_j + u_cross * z_k, v_j * z_j + v_cross * z_k, w_j * z_j + w_cross * z_k
-                total_x += _terms(A, dA, R, dR, u_x, v_x, w_x)
-                total_y += _terms(A, dA, R, dR, u_y, v_y, w_y)
-                total_z += _terms(A, dA, R, dR, u_z, v_z, w_z)
-            tl.store(to + column, tl.sum(total_x, axis=0), mask=column >= 0)
-            tl.store(to + width + column, tl.sum(total_y, axis=0), mask=column >= 0)
-            tl.store(to + 2 * width + column, tl.sum(total_z, axis=0), mask=column >= 0)
+                total_x += _changes(A, dA, R, dR, u_x, v_x, w_x)
+                total_y += _changes(A, dA, R, dR, u_y, v_y, w_y)
+                total_z += _changes(A, dA, R, dR, u_z, v_z, w_z)
+            tl.store(to + column, tl.sum(total_x, axis=2), mask=column >= 0)
+            tl.store(to + width + column, tl.sum(total_y, axis=2), mask=column >= 0)
+            tl.store(to + 2 * width + column, tl.sum(total_z, axis=2), mask=column >= 0)

@@ -66,3 +66,12 @@ def neighbor(table, pairs, place, mask):
     fc = tl.load(table + 5 * pairs + place, mask=mask, other=0.0)
     slope = tl.load(table + 6 * pairs + place, mask=mask, other=0.0)
     return x, y, z, r, inverse, fc, slope
+
+
+@triton.jit
+def dot(given, q, x, y, z, mask):
+    """Products of vectors with those of `given` (P,3)."""
+    v = given + 3 * q.to(tl.int64)
+    total = x * tl.load(v, mask=mask, other=0.0)
+    total += y * tl.load(v + 1, mask=mask, other=0.0)
+    return total + z * tl.load(v + 2, mask=mask, other=0.0)
