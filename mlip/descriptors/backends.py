@@ -29,10 +29,20 @@ def has_kernels() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
+@cache
+def has_triton() -> bool:
+    """Whether Triton is there to compile the CUDA kernels; it comes with PyTorch for CUDA on Linux."""
+    return importlib.util.find_spec("triton") is not None
+
+
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
-    """The compiled kernels on a CPU that has numba, else the reference in plain PyTorch."""
+    """The numba kernels on a CPU, the Triton kernels on a CUDA device; without these the reference in plain PyTorch."""
     if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled
 
         return compiled(descriptor)
+    if device.type == "cuda" and has_triton():
+        from mlip.descriptors.cuda import on_device
+
+        return on_device(descriptor)
     return descriptor

@@ -88,8 +88,8 @@ class _AtVectors:
         self.vectors = vectors.detach().contiguous()
         index, self.groups = owner.on(vectors.device, vectors.dtype)
         self.element = index[numbers]
-        cutoffs = dict.fromkeys(group.cutoff for group in self.groups)
-        self.tables = {cutoff: self._table(pairs, *cutoff) for cutoff in cutoffs} if len(vectors) else {}
+        one_of = {group.cutoff: group for group in self.groups if len(vectors)}
+        self.tables = {cutoff: self._table(pairs, group) for cutoff, group in one_of.items()}
 
     def made(self, product: int, given: Tensor | None = None) -> Tensor:
         """One of the products; `given` is what a Jacobian is multiplied with."""
@@ -124,27 +124,28 @@ class _AtVectors:
             grid = atoms, len(group.tables["combinations"])
             self._run(angular_sums, grid, arguments, T=T, num_warps=warps)
 
-    def _table(self, pairs: Tensor, cutoff: float, kind: int) -> dict[str, Tensor]:
-        """The pairs within a cutoff by center and element, without waiting for the device."""
+    def _table(self, pairs: Tensor, group: Group) -> dict[str, Tensor]:
+        """The pairs within a group's cutoff by center and element, without waiting for the device."""
         atoms, elements = len(self.element), self.owner.elements
         center, neighbor = pairs
-        inside = self.vectors.norm(dim=1) < cutoff
+        inside = self.vectors.norm(dim=1) < group.cutoff[0]
         element = torch.where(inside, self.element[neighbor], -1)
         counts = center.new_zeros(atoms * elements + 1)
         counts.index_add_(0, torch.where(element < 0, 0, center * elements + element + 1), (element >= 0).long())
         first = torch.searchsorted(center.contiguous(), torch.arange(atoms + 1, device=center.device))
         table = {
-            "element": self.element.clamp(min=0).int(),  # of a center: an element unknown to the descriptor reads no 
+            "element": self.element.clamp(min=0).int(),  # of a center: an element unknown to the descriptor reads no
             "start": counts.cumsum(0).int(),
             "order": torch.zeros_like(element, dtype=torch.int32),
-            "table": self.vectors.new_zeros(ROWS, len(inside)),
-            "scale": self.vectors.new_tensor([cutoff, math.pi / cutoff]),
+            "table": self.vectors.new_empty(ROWS, len(inside)),
         }
-        arguments = {**table, "first": first.int(), "kind": element.int(), "vectors": self.vectors, "CUTOFF": kind}
-        self._run(gather, (atoms, elements), arguments, BLOCK=32)
+        given = {"first": first.int(), "kind": element.int(), "vectors": self.vectors, "scale": group.tables["scale"]}
+        self._run(gather, (atoms, elements), {**table, **given}, CUTOFF=group.cutoff[1], BLOCK=32)
         return table
 
-    def _run(self, kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], *, num_warps: int = 1, **more: int) -> None:
+    def _run(
+        self, kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], *, num_warps: int = 1, **more: int
+    ) -> None:
         """A kernel with those of the arguments that it names."""
         known = {
             "pairs": len(self.vectors), "elements": self.owner.elements, "width": self.owner.width, **arguments, **more

@@ -47,6 +47,7 @@ def groups_of(group: Any) -> list[Group]:
         chosen = slice(first, first + MOST_FUNCTIONS)
         count = _power_of_two(len(values[chosen]))
         tables = {
+            "scale": _scale(cutoff),
             "values": torch.from_numpy(_padded(values[chosen], count, 0.0).T.copy()),
             "class_of": group.class_of,
             "columns": torch.from_numpy(_padded(columns[:, chosen].T, count, -1).T.copy()),
@@ -78,6 +79,7 @@ def _angular(group: Any, cutoff: tuple[float, int], columns: np.ndarray, values:
             padding = constants["ANGLES"] - part.shape[1], constants["SHELLS"] - part.shape[2]
             part = np.pad(part, [(0, 0), (0, padding[0]), (0, padding[1])], constant_values=-1)
             tables |= {
+                "scale": _scale(cutoff),
                 "class_of": class_of,
                 "columns": torch.from_numpy(part),
                 "combinations": torch.tensor(combinations),
@@ -103,6 +105,10 @@ def _factors(kind: type, angles: np.ndarray, shells: np.ndarray) -> tuple[dict[s
         "shells": torch.from_numpy(_padded(np.hstack([shells[:, :1], r_s]), constants["SHELLS"], 0.0).T.copy()),
     }
     return tables, constants
+
+
+def _scale(cutoff: tuple[float, int]) -> Tensor:
+    return torch.tensor([cutoff[0], math.pi / cutoff[0]], dtype=torch.float64)
 
 
 def _power_of_two(count: int) -> int:

@@ -3,8 +3,10 @@
 A term of a triple is fc · A(u) · R(argument), with few different angular factors A (M of them) and radial factors R (S)
 in a set of functions: a program makes each of them once for a block of T triples, and what a function then costs is a
 multiplication and an addition in a (M,S,T) block. Triples are the last axis everywhere, because Triton deals that one
-to the threads: a thread has a triple and all functions of it in its registers. With vectors r_j, r_k of a triple, a change of its three scalars is
-linear in jj = r_j · dr_j, kk = r_k · dr_k and cross = r_j · dr_k + r_k · dr_j; `_triple` gives the nine factors.
+to the threads: a thread has a triple and all functions of it in its registers.
+
+With the vectors r_j and r_k of a triple, a change of its three scalars is linear in jj = r_j · dr_j, kk = r_k · dr_k
+and cross = r_j · dr_k + r_k · dr_j; `_triple` gives the nine factors.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import triton.language as tl
 
 from mlip.gpu.names import FEATURES, NARROW, REAL, SHIFTED, WIDE
 from mlip.gpu.pairs import cutoff_value, dot, neighbor
-
 
 
 @triton.jit
@@ -155,7 +156,7 @@ def angular_gradients(
     KIND: tl.constexpr, CUTOFF: tl.constexpr, BITS: tl.constexpr,
     J: tl.constexpr, K: tl.constexpr, ANGLES: tl.constexpr, SHELLS: tl.constexpr,
 ):  # fmt: skip
-    """Add Jᵀg of the pairs of one center and one element, from g (N,D): each pair j with every other k of the center."""
+    """Add Jᵀg of the pairs j of one center and one element, from g (N,D): each with every other k of the center."""
     i, a = tl.program_id(0), tl.program_id(1)
     of_center = class_of + (tl.load(element + i) * elements + a) * elements
     last_j = tl.load(start + i * elements + a + 1)
@@ -175,7 +176,7 @@ def angular_gradients(
             for k0 in range(first_k, last_k, K):
                 k = k0 + t % K
                 mask = (j < last_j) & (k < last_k) & (j != k)
-                x_j, y_j, z_j, x_k, y_k, z_k, u, argument, fc, u_j, _, u_cross, v_j, _, v_cross, w_j, _, w_cross = (
+                x_j, y_j, z_j, x_k, y_k, z_k, u, argument, _, u_j, _, u_cross, v_j, _, v_cross, w_j, _, w_cross = (
                     _triple(table, pairs, scale, j, k, mask, KIND, CUTOFF)
                 )
                 A, dA = _angular(u, angles, KIND, ANGLES, BITS)
@@ -219,7 +220,7 @@ def angular_jacobian(
             for k0 in range(first_k, last_k, K):
                 k = k0 + tl.arange(0, K)
                 mask = (k < last_k) & (j != k)
-                x_j, y_j, z_j, x_k, y_k, z_k, u, argument, fc, u_j, _, u_cross, v_j, _, v_cross, w_j, _, w_cross = (
+                x_j, y_j, z_j, x_k, y_k, z_k, u, argument, _, u_j, _, u_cross, v_j, _, v_cross, w_j, _, w_cross = (
                     _triple(table, pairs, scale, j + 0 * k, k, mask, KIND, CUTOFF)
                 )
                 A, dA = _angular(u, angles, KIND, ANGLES, BITS)

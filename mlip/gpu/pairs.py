@@ -26,7 +26,9 @@ def cutoff_value(r, scale, CUTOFF: tl.constexpr):
 
 
 @triton.jit
-def gather(first, kind, vectors, start, scale, table, order, pairs, elements, CUTOFF: tl.constexpr, BLOCK: tl.constexpr):
+def gather(
+    first, kind, vectors, start, scale, table, order, pairs, elements, CUTOFF: tl.constexpr, BLOCK: tl.constexpr
+):
     """Fill the table with the pairs of one center and one element, and `order` with their numbers.
 
     `kind` is the neighbor's element, -1 beyond the cutoff; `first` bounds the pairs of each center, `start` the places
