@@ -19,7 +19,7 @@ MODULES = {
 LAYERS = [
     ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
     ["elements"],
-    ["neighbors", "data", "configfile"],
+    ["neighbors", "pair_search", "data", "configfile"],
     ["batch"],
     ["descriptors", "verlet"],
     ["model"],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from physics import zoo
-from physics.laws import same
 
 from mlip.batch import Properties, collate, to_batch
 from mlip.descriptors.backends import fastest, has_triton
 from mlip.descriptors.store import FeatureStore
 from mlip.model.evaluate import evaluate
 from mlip.training.loss import Loss, Term
+from physics import zoo
+from physics.laws import same
 
 pytestmark = [
     pytest.mark.cuda,
