@@ -15,7 +15,8 @@ do. TorchANI has the symmetry functions of ANI-1x, as in benchmark_md.py; --desc
   training step        on energies and forces of a random batch of ethanols, features kept on the device.
 
 The ceilings are what the device does at best: a copy of a large tensor (bytes read and written) and products of large
-matrices, without TF32. Each figure is a median. n/a: not enough memory on the device, or not tried. The last line is a JSON object with every figure.
+matrices, without TF32. Each figure is a median; n/a stands for too little memory, or not tried. The last line is a JSON
+object with every figure.
 """
 
 from __future__ import annotations

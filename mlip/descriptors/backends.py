@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
+import shutil
+import sysconfig
 from functools import cache
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -31,8 +38,20 @@ def has_kernels() -> bool:
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton is there to compile the CUDA kernels; it comes with PyTorch for CUDA on Linux."""
-    return importlib.util.find_spec("triton") is not None
+    """Whether Triton is there for the CUDA kernels, and the C compiler and Python headers with which it starts them.
+
+    Triton itself comes with PyTorch for CUDA on Linux.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return False
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if compiler and (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return True
+    logger.warning(
+        "symmetry functions run in plain PyTorch, which is slower: the CUDA kernels need a C compiler and the headers "
+        "of Python (Debian: apt install gcc python3-dev)"
+    )
+    return False
 
 
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:

@@ -18,6 +18,8 @@ from mlip.gpu.angular import angular_gradients, angular_jacobian, angular_sums
 from mlip.gpu.pairs import ROWS, gather
 from mlip.gpu.radial import radial
 
+FEATURES, GRADIENTS = names.FEATURES.value, names.GRADIENTS.value
+CHANGES, JACOBIAN = names.CHANGES.value, names.JACOBIAN.value
 PROGRAMS = 4096  # that keep a device busy
 
 _made: weakref.WeakKeyDictionary[ACSF, CudaACSF] = weakref.WeakKeyDictionary()
@@ -55,7 +57,7 @@ class CudaACSF:
     ) -> Float[Tensor, "P 3 D"]:
         """Derivative of the center's features by each pair vector (1/Å), as `ACSF.jacobian`."""
         place = _AtVectors(self, numbers, pairs, vectors)
-        return place.made(names.JACOBIAN.value).view(-1, 3, self.width)
+        return place.made(JACOBIAN).view(-1, 3, self.width)
 
     def on(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, list[Group]]:
         """Elements by atomic number, and the groups, on a device in a precision; kept for the next call."""
@@ -69,15 +71,15 @@ class _Products:
 
     def __init__(self, place: _AtVectors) -> None:
         self.place = place
-        self.features = place.made(names.FEATURES.value)
+        self.features = place.made(FEATURES)
 
     def pair_gradients(self, feature_gradients: Tensor) -> Tensor:
         """The product with the transposed Jacobian."""
-        return self.place.made(names.GRADIENTS.value, feature_gradients)
+        return self.place.made(GRADIENTS, feature_gradients)
 
     def feature_changes(self, pair_changes: Tensor) -> Tensor:
         """The product with the Jacobian."""
-        return self.place.made(names.CHANGES.value, pair_changes)
+        return self.place.made(CHANGES, pair_changes)
 
 
 class _AtVectors:
@@ -93,12 +95,12 @@ class _AtVectors:
 
     def made(self, product: int, given: Tensor | None = None) -> Tensor:
         """One of the products; `given` is what a Jacobian is multiplied with."""
-        rows = {names.GRADIENTS.value: len(self.vectors), names.JACOBIAN.value: 3 * len(self.vectors)}
-        columns = 3 if product == names.GRADIENTS.value else self.owner.width
+        rows = {GRADIENTS: len(self.vectors), JACOBIAN: 3 * len(self.vectors)}
+        columns = 3 if product == GRADIENTS else self.owner.width
         result = self.vectors.new_zeros(rows.get(product, len(self.element)), columns)
         given = result if given is None else given.detach().contiguous()  # not read where there is none
         for cutoff, table in self.tables.items():
-            factor = given[table["order"]] if product == names.CHANGES.value else given
+            factor = given[table["order"]] if product == CHANGES else given
             for group in self.groups:
                 if group.cutoff == cutoff:
                     self._product(product, group, {**table, **group.tables, "given": factor, "result": result})
@@ -114,11 +116,11 @@ class _AtVectors:
         arguments |= {**group.constants, "PRODUCT": product, "KIND": group.kind, "CUTOFF": group.cutoff[1]}
         if group.kind == names.RADIAL.value:
             self._run(radial, (atoms, elements), arguments, BLOCK=32)
-        elif product == names.GRADIENTS.value:
+        elif product == GRADIENTS:
             blocks = math.ceil(2 * neighbors * K / T)
             slices = max(1, min(PROGRAMS // (atoms * elements), blocks))
             self._run(angular_gradients, (atoms, elements, slices), arguments, J=T // K, K=K, num_warps=warps)
-        elif product == names.JACOBIAN.value:
+        elif product == JACOBIAN:
             self._run(angular_jacobian, (atoms, elements), arguments, K=32)
         else:
             grid = atoms, len(group.tables["combinations"])
@@ -134,7 +136,7 @@ class _AtVectors:
         counts.index_add_(0, torch.where(element < 0, 0, center * elements + element + 1), (element >= 0).long())
         first = torch.searchsorted(center.contiguous(), torch.arange(atoms + 1, device=center.device))
         table = {
-            "element": self.element.clamp(min=0).int(),  # of a center: an element unknown to the descriptor reads no
+            "element": self.element.clamp(min=0).int(),  # of a center: one that is unknown must not lead out of a table
             "start": counts.cumsum(0).int(),
             "order": torch.zeros_like(element, dtype=torch.int32),
             "table": self.vectors.new_empty(ROWS, len(inside)),

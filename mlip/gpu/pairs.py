@@ -40,33 +40,48 @@ def gather(
     for p0 in range(begin, end, BLOCK):
         p = p0 + tl.arange(0, BLOCK)
         mine = tl.load(kind + p, mask=p < end, other=-1) == e
-        x = tl.load(vectors + 3 * p, mask=mine, other=1.0)
-        y = tl.load(vectors + 3 * p + 1, mask=mine, other=0.0)
-        z = tl.load(vectors + 3 * p + 2, mask=mine, other=0.0)
+        vector = vectors + 3 * p.to(tl.int64)
+        x = tl.load(vector, mask=mine, other=1.0)
+        y = tl.load(vector + 1, mask=mine, other=0.0)
+        z = tl.load(vector + 2, mask=mine, other=0.0)
         r = tl.sqrt(x * x + y * y + z * z)
         fc, slope = cutoff_value(r, scale, CUTOFF)
         to = place + tl.cumsum(mine.to(tl.int32), 0) - 1
         tl.store(order + to, p, mask=mine)
-        tl.store(table + to, x, mask=mine)
-        tl.store(table + pairs + to, y, mask=mine)
-        tl.store(table + 2 * pairs + to, z, mask=mine)
-        tl.store(table + 3 * pairs + to, r, mask=mine)
-        tl.store(table + 4 * pairs + to, 1.0 / r, mask=mine)
-        tl.store(table + 5 * pairs + to, fc, mask=mine)
-        tl.store(table + 6 * pairs + to, slope / r, mask=mine)
+        row = table + to
+        tl.store(row, x, mask=mine)
+        row += pairs
+        tl.store(row, y, mask=mine)
+        row += pairs
+        tl.store(row, z, mask=mine)
+        row += pairs
+        tl.store(row, r, mask=mine)
+        row += pairs
+        tl.store(row, 1.0 / r, mask=mine)
+        row += pairs
+        tl.store(row, fc, mask=mine)
+        row += pairs
+        tl.store(row, slope / r, mask=mine)
         place += tl.sum(mine.to(tl.int32), 0)
 
 
 @triton.jit
 def neighbor(table, pairs, place, mask):
     """Vector, distance, 1/r, cutoff function and its slope over r; zeros where masked."""
-    x = tl.load(table + place, mask=mask, other=0.0)
-    y = tl.load(table + pairs + place, mask=mask, other=0.0)
-    z = tl.load(table + 2 * pairs + place, mask=mask, other=0.0)
-    r = tl.load(table + 3 * pairs + place, mask=mask, other=0.0)
-    inverse = tl.load(table + 4 * pairs + place, mask=mask, other=0.0)
-    fc = tl.load(table + 5 * pairs + place, mask=mask, other=0.0)
-    slope = tl.load(table + 6 * pairs + place, mask=mask, other=0.0)
+    row = table + place  # moved row by row: a product with the number of pairs may be too large for 32 bits
+    x = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    y = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    z = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    r = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    inverse = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    fc = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    slope = tl.load(row, mask=mask, other=0.0)
     return x, y, z, r, inverse, fc, slope
 
 

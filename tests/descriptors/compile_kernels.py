@@ -34,7 +34,9 @@ class Compiled:
         return self.compile
 
     def compile(self, num_warps, **arguments):
+        # A launch makes a constant of each number that is one, too.
         constants = {p.name: arguments[p.name] for p in self.kernel.params if p.is_constexpr}
+        constants |= {name: 1 for name, value in arguments.items() if isinstance(value, int) and value == 1}
         types = {name: "constexpr" if name in constants else self.type_of(arguments[name]) for name in self.arg_names}
         source = ASTSource(self.kernel, signature=types, constexprs=constants)
         assert triton.compile(source, target=HOPPER, options={"num_warps": num_warps}).asm["cubin"]

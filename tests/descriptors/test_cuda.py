@@ -154,10 +154,23 @@ def test_energy_forces_and_stress():
 
 def test_who_serves_a_cuda_device(monkeypatch):
     descriptor = ACSF((H, O), functions_of(Radial))
+    monkeypatch.setattr(backends, "has_triton", lambda: True)
     chosen = backends.fastest(descriptor, torch.device("cuda"))
     assert isinstance(chosen, CudaACSF) and chosen is on_device(descriptor), "made once"
     monkeypatch.setattr(backends, "has_triton", lambda: False)
     assert backends.fastest(descriptor, torch.device("cuda")) is descriptor
+
+
+def test_without_a_c_compiler_plain_pytorch_serves_and_says_so(monkeypatch, caplog):
+    answer = backends.has_triton.__wrapped__
+    monkeypatch.setenv("CC", "cc")
+    monkeypatch.setattr(backends.sysconfig, "get_paths", lambda: {"include": str(Path(__file__).parent)})
+    monkeypatch.setattr(Path, "exists", lambda path: path.name == "Python.h")
+    assert answer() and not caplog.records
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(backends.shutil, "which", lambda name: None)
+    assert not answer()
+    assert "apt install gcc" in caplog.text
 
 
 def test_kernels_compile_for_a_device_that_is_not_there():
