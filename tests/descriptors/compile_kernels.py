@@ -51,10 +51,10 @@ def main():
     for name in ("gather", "radial", "angular_sums", "angular_gradients", "angular_jacobian"):
         setattr(cuda, name, Compiled(getattr(cuda, name)))
     numbers, pairs = torch.tensor([1, 1, 1]), torch.tensor([[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]])
-    for dtype in (torch.float32, torch.float64):
-        features = cuda.CudaACSF(ACSF([1], FUNCTIONS))
+    for dtype, chosen in ((torch.float32, FUNCTIONS[::3]), (torch.float64, FUNCTIONS[:3])):
+        features = cuda.CudaACSF(ACSF([1], chosen))
         vectors = torch.rand(6, 3, dtype=dtype).requires_grad_()
-        g = torch.rand(3, len(FUNCTIONS), dtype=dtype).requires_grad_()
+        g = torch.rand(3, len(chosen), dtype=dtype).requires_grad_()
         (transposed,) = torch.autograd.grad(features(numbers, pairs, vectors), vectors, g, create_graph=True)
         torch.autograd.grad(transposed, g, vectors.detach())
         features.jacobian(numbers, pairs, vectors)
