@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.neighbors import neighbor_pairs
+from mlip.pair_search import search_pairs
 from mlip.structure import Structure
 
 CLOSEST = 0.2  # Å; no two nuclei of a chemical system come nearer, so a smaller distance is a mistake in the data
@@ -162,6 +163,12 @@ def collate_labels(labels: Sequence[Properties]) -> Properties:
         forces=torch.cat(forces) if forces else None,
         stress=torch.cat(stress) if stress else None,
     )
+
+
+def with_pairs(batch: AtomsBatch, cutoff: float) -> AtomsBatch:
+    """The same atoms with all pairs at their present positions, searched on the device where the batch is."""
+    pairs, shifts = search_pairs(batch.positions, batch.cell, batch.structure, cutoff)
+    return batch._replace(pairs=pairs, shifts=shifts)
 
 
 def pair_vectors(batch: AtomsBatch) -> Float[Tensor, "P 3"]:

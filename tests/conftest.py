@@ -1,5 +1,6 @@
 """Shapes are checked here and only here: the hook must stand before the first import of mlip."""
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,9 +12,10 @@ from jaxtyping import install_import_hook
 checker = ModuleType("mlip_type_checker")
 checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[checker.__name__] = checker
-# Numba compiles plain functions only, so the kernels stay as they are.
+# Numba and Triton compile plain functions only, so the kernels stay as they are.
 PACKAGE = Path(__file__).parents[1] / "mlip"
-PATHS = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" and "kernels" not in path.parts]
+KERNELS = {"kernels", "gpu"}
+PATHS = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" and not KERNELS & set(path.parts)]
 MODULES = [".".join(("mlip", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in PATHS]
 install_import_hook(MODULES, "mlip_type_checker.check")
 
@@ -21,6 +23,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton kernels then run on the CPU; read when triton is first imported
 
 settings.register_profile("mlip", deadline=None, max_examples=25, derandomize=True, database=None)
 settings.load_profile("mlip")

@@ -61,6 +61,23 @@ def test_without_torchani_our_figures_stand_alone(benchmark, tmp_path):
     assert result["versions"]["torchani"] is None
 
 
+def test_the_cuda_benchmark_runs_through_on_the_cpu():
+    printed, result = run("cuda", "--tiny", CUDA_VISIBLE_DEVICES="")
+    names = {f"box_108_{what}" for what in ("given", "searched", "plain")} | {"batch", "step_8"}
+    assert set(result) >= FACTS | {"device", "backend", "ceilings", "atom_steps_per_second"}
+    assert set(result["figures"]) == names
+    assert all(figure["mlip"] > 0 for figure in result["figures"].values())
+    assert all(rate > 0 for rate in [*result["ceilings"].values(), *result["atom_steps_per_second"].values()])
+    assert "neighbors per atom" in printed
+
+
+def test_the_cuda_benchmark_needs_a_device():
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    refused = subprocess.run(command("cuda", "--quick"), capture_output=True, text=True, timeout=60, env=environment)
+    assert refused.returncode == 2
+    assert "torch sees no CUDA device" in refused.stderr
+
+
 def test_help_teaches():
     printed = subprocess.run(command("md", "--help"), capture_output=True, text=True, timeout=60)
     assert printed.returncode == 0

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
+import shutil
+import sysconfig
 from functools import cache
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -11,6 +16,8 @@ from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.operation import Products
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -33,10 +40,32 @@ def has_kernels() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
+@cache
+def has_triton() -> bool:
+    """Whether Triton is there for the CUDA kernels, and the C compiler and Python headers with which it starts them.
+
+    Triton itself comes with PyTorch for CUDA on Linux.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return False
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if compiler and (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return True
+    logger.warning(
+        "symmetry functions run in plain PyTorch, which is slower: the CUDA kernels need a C compiler and the headers "
+        "of Python (Debian: apt install gcc python3-dev)"
+    )
+    return False
+
+
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
-    """The compiled kernels on a CPU that has numba, else the reference in plain PyTorch."""
+    """The numba kernels on a CPU, the Triton kernels on a CUDA device; without these the reference in plain PyTorch."""
     if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled
 
         return compiled(descriptor)
+    if device.type == "cuda" and has_triton():
+        from mlip.descriptors.cuda import on_device
+
+        return on_device(descriptor)
     return descriptor

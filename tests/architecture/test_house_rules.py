@@ -16,6 +16,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "too
 ROOMS = {
     r"\btorch\.(save|load)\(": {"model/checkpoint.py"},
     r"\bautograd\.grad\(": {"model/evaluate.py", "descriptors/operation.py"},
+    r"^\s*(import|from) triton\b": {"gpu/angular.py", "gpu/names.py", "gpu/pairs.py", "gpu/radial.py"},
     r"^\s*(import|from) (yaml|pydantic)\b": {
         "config/__init__.py",
         "config/data.py",
@@ -50,7 +51,7 @@ def test_each_line_is_in_its_room(pattern):
 
 def test_patterns_find_what_they_forbid():
     samples = [
-        "x = torch.load(path)", "torch.autograd.grad(e, r)", "    import yaml", "x.squeeze()",
+        "x = torch.load(path)", "torch.autograd.grad(e, r)", "import triton", "    import yaml", "x.squeeze()",
         "torch.set_default_dtype(torch.float64)", "print(1)", "torch.x(path, weights_only=False)",
     ]  # fmt: skip
     for pattern, sample in zip(ROOMS, samples, strict=True):

@@ -17,9 +17,9 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
-    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels"],
+    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
     ["elements"],
-    ["neighbors", "data", "configfile"],
+    ["neighbors", "pair_search", "data", "configfile"],
     ["batch"],
     ["descriptors", "verlet"],
     ["model"],
@@ -86,7 +86,7 @@ def test_modules_of_a_folder_do_not_import_in_a_circle():
             del left[module]
 
 
-@pytest.mark.parametrize("heavy", ["torch", "numba", "matplotlib", "ase", "numpy"])
+@pytest.mark.parametrize("heavy", ["torch", "numba", "triton", "matplotlib", "ase", "numpy"])
 def test_import_of_the_package_is_light(heavy):
     code = f"import sys, mlip; mlip.__all__; raise SystemExit('{heavy}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0

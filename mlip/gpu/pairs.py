@@ -1,0 +1,94 @@
+"""Pairs of each center within a cutoff, sorted by neighbor element, with all that depends on one pair alone."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from mlip.gpu.names import COSINE, TANH
+
+ROWS = 7  # of the table of pairs: x, y, z, r, 1/r, cutoff function, its slope over r
+
+
+@triton.jit
+def cutoff_value(r, scale, CUTOFF: tl.constexpr):
+    """Cutoff function and its slope at r < cutoff; `scale` holds the cutoff and pi over the cutoff."""
+    cutoff = tl.load(scale)
+    x = r / cutoff
+    if CUTOFF == COSINE:
+        turn = tl.load(scale + 1)
+        return 0.5 * (tl.cos(turn * r) + 1.0), -0.5 * turn * tl.sin(turn * r)
+    elif CUTOFF == TANH:
+        t = 1.0 - 2.0 / (tl.exp(2.0 - 2.0 * x) + 1.0)
+        return t * t * t, -3.0 * t * t * (1.0 - t * t) / cutoff
+    else:
+        return 1.0 + x * x * x * (-10.0 + x * (15.0 - 6.0 * x)), -30.0 * x * x * (1.0 - x) * (1.0 - x) / cutoff
+
+
+@triton.jit
+def gather(
+    first, kind, vectors, start, scale, table, order, pairs, elements, CUTOFF: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Fill the table with the pairs of one center and one element, and `order` with their numbers.
+
+    `kind` is the neighbor's element, -1 beyond the cutoff; `first` bounds the pairs of each center, `start` the places
+    of each center and element in the table.
+    """
+    i, e = tl.program_id(0), tl.program_id(1)
+    begin, end = tl.load(first + i), tl.load(first + i + 1)
+    place = tl.load(start + i * elements + e)
+    for p0 in range(begin, end, BLOCK):
+        p = p0 + tl.arange(0, BLOCK)
+        mine = tl.load(kind + p, mask=p < end, other=-1) == e
+        vector = vectors + 3 * p.to(tl.int64)
+        x = tl.load(vector, mask=mine, other=1.0)
+        y = tl.load(vector + 1, mask=mine, other=0.0)
+        z = tl.load(vector + 2, mask=mine, other=0.0)
+        r = tl.sqrt(x * x + y * y + z * z)
+        fc, slope = cutoff_value(r, scale, CUTOFF)
+        to = place + tl.cumsum(mine.to(tl.int32), 0) - 1
+        tl.store(order + to, p, mask=mine)
+        row = table + to
+        tl.store(row, x, mask=mine)
+        row += pairs
+        tl.store(row, y, mask=mine)
+        row += pairs
+        tl.store(row, z, mask=mine)
+        row += pairs
+        tl.store(row, r, mask=mine)
+        row += pairs
+        tl.store(row, 1.0 / r, mask=mine)
+        row += pairs
+        tl.store(row, fc, mask=mine)
+        row += pairs
+        tl.store(row, slope / r, mask=mine)
+        place += tl.sum(mine.to(tl.int32), 0)
+
+
+@triton.jit
+def neighbor(table, pairs, place, mask):
+    """Vector, distance, 1/r, cutoff function and its slope over r; zeros where masked."""
+    row = table + place  # moved row by row: a product with the number of pairs may be too large for 32 bits
+    x = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    y = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    z = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    r = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    inverse = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    fc = tl.load(row, mask=mask, other=0.0)
+    row += pairs
+    slope = tl.load(row, mask=mask, other=0.0)
+    return x, y, z, r, inverse, fc, slope
+
+
+@triton.jit
+def dot(given, q, x, y, z, mask):
+    """Products of vectors with those of `given` (P,3)."""
+    v = given + 3 * q.to(tl.int64)
+    total = x * tl.load(v, mask=mask, other=0.0)
+    total += y * tl.load(v + 1, mask=mask, other=0.0)
+    return total + z * tl.load(v + 2, mask=mask, other=0.0)
