@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+from mlip.kernels import has_kernels
 
 
 @runtime_checkable
@@ -21,12 +20,6 @@ class Backend(Protocol):
 
     def jacobian(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Derivative (P,3,D) of the center's features by each pair vector."""
-
-
-@cache
-def has_kernels() -> bool:
-    """Whether numba is there to compile the CPU kernels."""
-    return importlib.util.find_spec("numba") is not None
 
 
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:

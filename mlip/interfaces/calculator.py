@@ -13,8 +13,8 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlip.batch import AtomsBatch
-from mlip.descriptors.backends import has_kernels
 from mlip.device import device_of
+from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
