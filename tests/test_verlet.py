@@ -100,6 +100,26 @@ def test_pairs_are_kept_while_atoms_stay():
     assert pairs.searches == 2
 
 
+def test_the_kept_batch_is_the_same_until_the_next_search():
+    numbers, positions, cell, pbc = start("triclinic")
+    pairs = VerletList(CUTOFF, 0.5)
+    first = pairs.kept(numbers, positions, cell, pbc)
+    assert pairs.kept(numbers, positions + 0.05, cell, pbc) is first
+    moved = pairs.batch(numbers, positions + 0.05, cell, pbc)
+    assert moved.pairs is first.pairs and moved.numbers is first.numbers and (moved.positions != first.positions).all()
+    assert pairs.kept(numbers, positions + 0.6, cell, pbc) is not first
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_positions_that_are_no_numbers_are_searched_and_so_refused(value):
+    numbers, positions, cell, pbc = start("molecule")
+    pairs = VerletList(CUTOFF, 0.5)
+    pairs.batch(numbers, positions, cell, pbc)
+    positions[1, 1] = value
+    with pytest.raises(ValueError, match=r"positions hold .* in row 1"):
+        pairs.batch(numbers, positions, cell, pbc)
+
+
 def test_without_a_skin_every_move_is_searched():
     numbers, positions, cell, pbc = start("molecule")
     pairs = VerletList(CUTOFF, 0.0)

@@ -34,6 +34,20 @@ def largest(positions):
     return result
 
 
+@kernel(fast=False)
+def largest_move(positions, before):
+    """The longest way that an atom has gone; NaN if one is."""
+    result = 0.0
+    for i in range(positions.shape[0]):
+        x, y, z = positions[i, 0] - before[i, 0], positions[i, 1] - before[i, 1], positions[i, 2] - before[i, 2]
+        squared = x * x + y * y + z * z
+        if not squared <= result:
+            result = squared
+        if math.isnan(result):
+            return result
+    return math.sqrt(result)
+
+
 @kernel(fast=False, inline="always")
 def _squared(x, y, z, s0, s1, s2, a):
     """Squared length of a difference of positions plus lattice vectors."""
