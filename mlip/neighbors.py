@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mlip.kernels import has_kernels
+
+if has_kernels():
+    from mlip.kernels import neighbors as kernels
 
 FARTHEST = 1e9  # Å; beyond it float64 does not resolve a distance to 1e-7 Å
 DIRECT = 64  # atoms; trying each pair of so few costs less than a grid
@@ -42,18 +46,19 @@ def neighbor_pairs(
     if not 0 < cutoff < math.inf:
         raise ValueError(f"cutoff is {cutoff} Å; it must be a positive, finite length")
     positions = np.ascontiguousarray(positions, dtype=np.float64)
+    farthest = kernels.largest(positions) if has_kernels() else float(np.abs(positions).max(initial=0.0))
+    if not farthest <= FARTHEST:
+        row = int(np.argmin((np.abs(positions) <= FARTHEST).all(axis=1)))
+        raise ValueError(
+            f"positions hold {positions[row]} in row {row}; expected finite numbers of at most {FARTHEST:g} Å"
+        )
     if not has_kernels():
         return by_vesin(positions, cell, pbc, cutoff)
-    from mlip.kernels import neighbors as kernels
-
-    farthest = kernels.largest(positions)
-    if not farthest <= FARTHEST:
-        raise ValueError(_too_far(positions))
     limit = _largest_square(cutoff)
     if len(positions) <= DIRECT and not pbc.any():
         return kernels.direct(positions, *_NO_LATTICE, limit)
     box = completed_cell(cell, pbc)
-    inverse = np.linalg.inv(box)
+    inverse = _inverse(box)
     # Lattice vectors within which a neighbor is found, with room for the rounding of fractional coordinates.
     margin = cutoff * np.linalg.norm(inverse, axis=0)
     margin = margin + 1e-10 * (1 + margin + farthest * np.abs(inverse).sum(axis=0))
@@ -62,9 +67,12 @@ def neighbor_pairs(
     return _by_grid(positions, box, inverse, margin, pbc, limit, threads)
 
 
-def _too_far(positions: np.ndarray) -> str:
-    row = int(np.argmin((np.abs(positions) <= FARTHEST).all(axis=1)))
-    return f"positions hold {positions[row]} in row {row}; expected finite numbers of at most {FARTHEST:g} Å"
+def _inverse(box: np.ndarray) -> np.ndarray:
+    with contextlib.suppress(np.linalg.LinAlgError):
+        inverse = np.linalg.inv(box)
+        if np.isfinite(inverse).all():
+            return inverse
+    raise ValueError(f"the cell has no independent lattice vector for each periodic direction: {box.tolist()}")
 
 
 def _largest_square(cutoff: float) -> float:
@@ -86,8 +94,6 @@ def _by_grid(
     limit: float,
     threads: int,
 ) -> PairsShiftsDistances:
-    from mlip.kernels import neighbors as kernels
-
     atoms = len(positions)
     low, length = np.zeros(3), np.ones(3)
     for k in np.flatnonzero(~pbc):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +9,9 @@ from jaxtyping import Bool, Float, Int
 from mlip.batch import AtomsBatch, to_batch
 from mlip.kernels import has_kernels
 from mlip.structure import Structure
+
+if has_kernels():
+    from mlip.kernels.neighbors import longest_move
 
 
 class VerletList:
@@ -76,7 +76,7 @@ class VerletList:
             deformation = np.linalg.solve(old.cell, cell)
             strain = float(np.linalg.norm(deformation - np.eye(3), 2))
             affine = old.positions @ deformation
-        moved = _largest_move()(positions, affine)
+        moved = _longest_move(positions, affine)
         return 2 * moved + strain * (self.cutoff + self.skin) < self.skin
 
 
@@ -85,11 +85,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.tobytes() == other.tobytes()
 
 
-@cache
-def _largest_move() -> Callable[[np.ndarray, np.ndarray], float]:
-    """What gives the longest way that an atom has gone."""
+def _longest_move(positions: np.ndarray, before: np.ndarray) -> float:
+    """The longest way that an atom has gone; NaN if one is."""
     if has_kernels():
-        from mlip.kernels.neighbors import largest_move
-
-        return largest_move
-    return lambda positions, before: float(np.linalg.norm(positions - before, axis=1).max())
+        return longest_move(positions, before)
+    return float(np.linalg.norm(positions - before, axis=1).max())

@@ -186,6 +186,25 @@ def test_coordinates_that_tell_no_distance(search, value, pbc):
         search(positions, 5 * np.eye(3), np.full(3, pbc), 3.0)
 
 
+@pytest.mark.parametrize("search", [directly, through_bins])
+def test_a_periodic_direction_needs_a_lattice_vector(search):
+    for cell in (np.zeros((3, 3)), np.ones((3, 3)), np.full((3, 3), np.nan)):
+        with pytest.raises(ValueError, match="no independent lattice vector for each periodic direction"):
+            search(np.zeros((2, 3)), cell, np.ones(3, dtype=bool), 3.0)
+
+
+def test_without_numba_vesin_searches(monkeypatch):
+    structure = zoo.STRUCTURES["triclinic"]
+    arguments = (structure.positions, structure.cell, structure.pbc, 4.0)
+    expected = neighbor_pairs(*arguments)
+    monkeypatch.setattr(neighbors, "has_kernels", lambda: False)
+    monkeypatch.setattr(neighbors, "kernels", None)
+    for one, other in zip(neighbor_pairs(*arguments), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-14)
+    with pytest.raises(ValueError, match="in row 0"):
+        neighbor_pairs(np.full((1, 3), np.nan), *arguments[1:])
+
+
 @pytest.mark.parametrize("layout", ["Fortran", "every second", "float32", "read-only"])
 def test_any_array_will_do(layout):
     given = np.random.default_rng(6).uniform(0, 6, (10, 3))

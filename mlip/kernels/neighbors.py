@@ -35,7 +35,7 @@ def largest(positions):
 
 
 @kernel(fast=False)
-def largest_move(positions, before):
+def longest_move(positions, before):
     """The longest way that an atom has gone; NaN if one is."""
     result = 0.0
     for i in range(positions.shape[0]):
