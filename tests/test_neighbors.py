@@ -130,7 +130,7 @@ def test_a_box_with_any_number_of_threads(threads, ordered):
     same_as_vesin(found, *arguments)
 
 
-@pytest.mark.parametrize("shape", ["blob", "plane", "line", "two blobs", "one that flew away", "one point"])
+@pytest.mark.parametrize("shape", ["blob", "plane", "line", "tail", "two blobs", "one that flew away", "one point"])
 def test_a_cluster_of_many_atoms_without_a_cell(shape):
     generator = np.random.default_rng(4)
     positions = generator.uniform(0, 18, (500, 3))
@@ -138,6 +138,8 @@ def test_a_cluster_of_many_atoms_without_a_cell(shape):
         positions[:, 1] = 3.0
     elif shape == "line":
         positions = positions * (40, 0, 0) - 7.0
+    elif shape == "tail":
+        positions[:8] = np.column_stack([20 + 2 * np.arange(8), np.full((8, 2), 9.0)])  # out of the last bin
     elif shape == "two blobs":
         positions[250:] += (900.0, 0.0, -5.0)
     elif shape == "one that flew away":
