@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlip import verlet
 from mlip.batch import pair_vectors
 from mlip.neighbors import neighbor_pairs
 from mlip.verlet import VerletList
@@ -89,7 +90,10 @@ def test_shrinking_cell_alone():
     assert 2 <= pairs.searches < 20, "0.2 of strain is at least one skin, and far fewer than the steps"
 
 
-def test_pairs_are_kept_while_atoms_stay():
+@pytest.mark.parametrize("kernels", [True, False])
+def test_pairs_are_kept_while_atoms_stay(kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr(verlet, "has_kernels", lambda: False)
     numbers, positions, cell, pbc = start("triclinic")
     pairs = VerletList(CUTOFF, 0.5)
     generator = np.random.default_rng(0)
@@ -98,6 +102,29 @@ def test_pairs_are_kept_while_atoms_stay():
     assert pairs.searches == 1
     pairs.batch(numbers, positions + np.array([0.0, 0.0, 0.6]), cell, pbc)
     assert pairs.searches == 2
+
+
+def test_the_kept_batch_is_the_same_until_the_next_search():
+    numbers, positions, cell, pbc = start("triclinic")
+    pairs = VerletList(CUTOFF, 0.5)
+    first = pairs.kept(numbers, positions, cell, pbc)
+    assert pairs.kept(numbers, positions + 0.05, cell, pbc) is first
+    moved = pairs.batch(numbers, positions + 0.05, cell, pbc)
+    assert moved.pairs is first.pairs and moved.numbers is first.numbers and (moved.positions != first.positions).all()
+    assert pairs.kept(numbers, positions + 0.6, cell, pbc) is not first
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_positions_that_are_no_numbers_are_searched_and_so_refused(value, kernels, monkeypatch):
+    numbers, positions, cell, pbc = start("molecule")
+    pairs = VerletList(CUTOFF, 0.5)
+    pairs.batch(numbers, positions, cell, pbc)
+    positions[1, 1] = value
+    if not kernels:
+        monkeypatch.setattr(verlet, "has_kernels", lambda: False)
+    with pytest.raises(ValueError, match=r"positions hold .* in row 1"):
+        pairs.batch(numbers, positions, cell, pbc)
 
 
 def test_without_a_skin_every_move_is_searched():

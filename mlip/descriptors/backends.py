@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.operation import Products
+from mlip.kernels import has_kernels
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,6 @@ class Backend(Protocol):
 
     def jacobian(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Derivative (P,3,D) of the center's features by each pair vector."""
-
-
-@cache
-def has_kernels() -> bool:
-    """Whether numba is there to compile the CPU kernels."""
-    return importlib.util.find_spec("numba") is not None
 
 
 @cache

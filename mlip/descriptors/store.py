@@ -14,9 +14,10 @@ from torch import Tensor
 
 from mlip.batch import AtomsBatch, Collection, pair_vectors, ranges
 from mlip.descriptors.acsf import ACSF, involves
-from mlip.descriptors.backends import fastest, has_kernels
+from mlip.descriptors.backends import fastest
 from mlip.descriptors.disk import ArrayFile
 from mlip.descriptors.operation import differentiable
+from mlip.kernels import has_kernels
 
 PAIRS_AT_ONCE = 4096  # the dense Jacobian of so many pairs is held in float64 while the store is filled
 

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
 
-from mlip.batch import AtomsBatch
-from mlip.descriptors.backends import has_kernels
 from mlip.device import device_of
+from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.verlet import VerletList
+
+_VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a symmetric matrix
+
+
+class State(NamedTuple):
+    """What the potential depends on, bit by bit: quick to take and compare, and safe from changes of the atoms."""
+
+    positions: bytes
+    numbers: bytes
+    cell: bytes
+    pbc: bytes
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> State:
+        """The state of the atoms now."""
+        return cls(atoms.positions.tobytes(), atoms.numbers.tobytes(), atoms.cell.array.tobytes(), atoms.pbc.tobytes())
+
+    def atoms(self) -> Atoms:
+        """Atoms in this state."""
+        return Atoms(
+            np.frombuffer(self.numbers, dtype=int),
+            np.frombuffer(self.positions).reshape(-1, 3),
+            cell=np.frombuffer(self.cell).reshape(3, 3),
+            pbc=np.frombuffer(self.pbc, dtype=bool),
+        )
 
 
 class MLIPCalculator(Calculator):
@@ -33,6 +56,8 @@ class MLIPCalculator(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (as ASE declares it)
+    _atoms: Atoms | None = None  # made from the state when somebody asks for it
+    _state: State | None = None
 
     def __init__(
         self,
@@ -56,6 +81,18 @@ class MLIPCalculator(Calculator):
         self.evaluations = 0  # how often the potential was evaluated
         self._evaluate = _evaluator(potential)
 
+    @property
+    def atoms(self) -> Atoms | None:
+        """The structure that the results belong to, as ASE wants to find it; None before the first evaluation."""
+        if self._atoms is None and self._state is not None:
+            self._atoms = self._state.atoms()
+        return self._atoms
+
+    @atoms.setter
+    def atoms(self, atoms: Atoms | None) -> None:
+        self._atoms = atoms
+        self._state = None if atoms is None else State.of(atoms)
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -63,31 +100,25 @@ class MLIPCalculator(Calculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Compute all properties of the atoms."""
-        if atoms is not None:
-            self.atoms = atoms.copy()
-        a = self.atoms
-        assert a is not None, "ASE has stored a copy"
-        self.results = self._evaluate(self.pairs.batch(a.numbers, a.positions, a.cell.array, a.pbc))
+        if atoms is None:
+            atoms = self.atoms
+        assert atoms is not None, "without atoms there is nothing to calculate"
+        self._atoms, self._state, self.results = None, State.of(atoms), {}
+        self.results = self._evaluate(self.pairs, atoms)
         self.evaluations += 1
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last evaluation; only what the potential depends on."""
-        old = self.atoms
-        if old is None or not self.results:
+        if self._state is None or not self.results:
             return list(all_changes)
-        same = {
-            "positions": np.array_equal(old.positions, atoms.positions),
-            "numbers": np.array_equal(old.numbers, atoms.numbers),
-            "cell": np.array_equal(old.cell.array, atoms.cell.array),
-            "pbc": np.array_equal(old.pbc, atoms.pbc),
-        }
-        return [name for name, value in same.items() if not value]
+        now = State.of(atoms)
+        return [name for name, old, new in zip(State._fields, self._state, now, strict=True) if old != new]
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
-        """A property of the atoms; ASE's own way with one copy of the atoms for each evaluation and none else."""
+        """A property of the atoms; ASE's own way without its copies of the atoms, which cost more than a molecule."""
         if name not in self.implemented_properties:
             raise PropertyNotImplementedError(f"{name} is not what a potential predicts")
-        if atoms is not None and self.check_state(atoms):
+        if atoms is not None and not (self.results and State.of(atoms) == self._state):
             self.results = {}
             if not allow_calculation:
                 return None
@@ -98,20 +129,23 @@ class MLIPCalculator(Calculator):
         return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _evaluator(potential: Potential) -> Callable[[AtomsBatch], dict[str, Any]]:
+def _evaluator(potential: Potential) -> Callable[[VerletList, Atoms], dict[str, Any]]:
     """From one structure to ASE's results: fused on a CPU with kernels, else by `evaluate`."""
     if potential.device.type == "cpu" and has_kernels():
         from mlip.model.fused import FusedPotential
 
         fused = FusedPotential(potential)
 
-        def by_kernels(batch: AtomsBatch) -> dict[str, Any]:
-            made = fused(batch)
+        def by_kernels(pairs: VerletList, atoms: Atoms) -> dict[str, Any]:
+            numbers, positions, cell, pbc = atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
+            kept = pairs.kept(numbers, positions, cell, pbc)
+            made = fused.at(kept, positions, np.where(pbc[:, None], cell, 0.0))
             return _results(made.energy, made.forces, made.atomic_energies, made.stress)
 
         return by_kernels
 
-    def by_evaluate(batch: AtomsBatch) -> dict[str, Any]:
+    def by_evaluate(pairs: VerletList, atoms: Atoms) -> dict[str, Any]:
+        batch = pairs.batch(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
         predicted = evaluate(potential, batch.to(potential.device)).to(torch.device("cpu"))
         assert predicted.forces is not None and predicted.atomic_energies is not None and predicted.stress is not None
         stress = predicted.stress[0].double().numpy()
@@ -130,5 +164,5 @@ def _results(
 ) -> dict[str, Any]:
     results = {"energy": energy, "free_energy": energy, "energies": atomic_energies, "forces": forces}
     if stress is not None:
-        results["stress"] = full_3x3_to_voigt_6_stress(stress)
+        results["stress"] = stress.ravel()[_VOIGT]
     return results

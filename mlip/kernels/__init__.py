@@ -5,3 +5,14 @@
 only its own features and its own pairs, so any split of the centers over threads gives the same numbers. All
 arithmetic is float64.
 """
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+
+
+@cache
+def has_kernels() -> bool:
+    """Whether numba is there to compile the CPU kernels."""
+    return importlib.util.find_spec("numba") is not None

@@ -11,23 +11,24 @@ from typing import Any
 import numba
 
 # Sums may be taken in another order, which vectorizes them; numbers that are not finite keep their meaning.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "nsz", "contract", "arcp"}, "nogil": True}
+_FAST = {"reassoc", "nsz", "contract", "arcp"}
 
 
-def kernel(function: Callable[..., Any] | None = None, *, inline: str = "never") -> Any:
+def kernel(function: Callable[..., Any] | None = None, *, inline: str = "never", fast: bool = True) -> Any:
     """Compile a function with numba when it is first called, and keep the machine code in the user's cache folder.
 
     The folder has the hash of all kernel sources in its name, so an update can never run an old kernel.
     """
     if function is None:
-        return lambda f: kernel(f, inline=inline)
+        return lambda f: kernel(f, inline=inline, fast=fast)
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": _FAST if fast else False, "nogil": True}
     settings: Any = numba.config
     compiler: Any = numba.njit
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
     try:
-        return compiler(inline=inline, cache=True, **_OPTIONS)(function)
+        return compiler(inline=inline, cache=True, **options)(function)
     except RuntimeError:  # no folder that can be written to
-        return compiler(inline=inline, **_OPTIONS)(function)
+        return compiler(inline=inline, **options)(function)
     finally:
         settings.CACHE_DIR = before
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mlip.batch import AtomsBatch
-from mlip.descriptors.backends import has_kernels
+from mlip.kernels import has_kernels
 
 
 def forces_of(batch: AtomsBatch, gradient: Float[Tensor, "P 3"]) -> Float[Tensor, "N 3"]:

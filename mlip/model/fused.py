@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mlip.batch import AtomsBatch
 from mlip.descriptors.compiled import AtVectors, compiled, pair_table
@@ -24,6 +24,15 @@ class FusedResult(NamedTuple):
     atomic_energies: Float[np.ndarray, "N"]  # eV
 
 
+class Topology(NamedTuple):
+    """What stays the same between two neighbor searches."""
+
+    table: Any  # pairs by center, without vectors
+    center: Int[np.ndarray, "P"]
+    neighbor: Int[np.ndarray, "P"]
+    shifts: Float[np.ndarray, "P 3"]
+
+
 class FusedPotential:
     """A potential as tables for the CPU kernels: neighbors' vectors, features, networks, forces in a few calls.
 
@@ -35,8 +44,8 @@ class FusedPotential:
         self.potential = potential
         self.features = compiled(potential.descriptor)
         self.networks, self.offsets = _tables(potential)
-        self._topology: tuple[torch.Tensor, torch.Tensor] | None = None  # numbers and pairs that the table is of
-        self._table: Any = None
+        self._searched: AtomsBatch | None = None  # the batch that the topology is of
+        self._topology: Topology
 
     def __call__(self, batch: AtomsBatch) -> FusedResult:
         """Evaluate a batch of one structure.
@@ -44,21 +53,26 @@ class FusedPotential:
         Raises:
             ValueError: an element that the potential does not know.
         """
-        table = self._pairs(batch)
-        element = table.element
-        center, neighbor = batch.pairs.numpy()
-        positions, cell = batch.positions.numpy(), batch.cell[0].numpy()
+        return self.at(batch, batch.positions.numpy(), batch.cell[0].numpy())
+
+    def at(self, batch: AtomsBatch, positions: Float[np.ndarray, "N 3"], cell: Float[np.ndarray, "3 3"]) -> FusedResult:
+        """Evaluate the structure of a batch with its atoms and cell (zeros where not periodic) moved.
+
+        Raises:
+            ValueError: an element that the potential does not know.
+        """
+        table, center, neighbor, shifts = self._topology_of(batch)
         vectors = np.empty((len(center), 3))
-        kernels.pair_geometry(positions, cell, center, neighbor, batch.shifts.numpy(), vectors)
+        kernels.pair_geometry(positions, cell, center, neighbor, shifts, vectors)
         place = AtVectors(self.features, table._replace(vectors=vectors))
         features = place.made(FEATURES)
-        outputs, by_features = np.empty(len(element)), np.empty_like(features)
-        kernels.network_energies(self.networks, element, features, outputs, by_features)
+        outputs, by_features = np.empty(len(positions)), np.empty(features.shape)
+        kernels.network_energies(self.networks, table.element, features, outputs, by_features)
         gradients = place.made(GRADIENTS, by_features)
-        forces, virial = np.zeros_like(positions), np.zeros((3, 3))
+        forces, virial = np.zeros(positions.shape), np.zeros((3, 3))
         kernels.forces_and_virial(center, neighbor, vectors, gradients, forces, virial)
-        volume = abs(np.linalg.det(cell))
-        atomic_energies = outputs + self.offsets[element]
+        volume = _volume(cell)
+        atomic_energies = outputs + self.offsets[table.element]
         return FusedResult(
             energy=float(atomic_energies.sum()),
             forces=forces,
@@ -66,14 +80,21 @@ class FusedPotential:
             atomic_energies=atomic_energies,
         )
 
-    def _pairs(self, batch: AtomsBatch) -> Any:
+    def _topology_of(self, batch: AtomsBatch) -> Topology:
         """Pairs by center; made anew only when the batch has other tensors than the last, after a neighbor search."""
-        old = self._topology
-        if old is None or old[0] is not batch.numbers or old[1] is not batch.pairs:
+        old = self._searched
+        if old is None or old.numbers is not batch.numbers or old.pairs is not batch.pairs:
             element = self.potential.element_of(batch.numbers).numpy()
-            self._table = pair_table(element, *batch.pairs.numpy())
-            self._topology = (batch.numbers, batch.pairs)
-        return self._table
+            center, neighbor = batch.pairs.numpy()
+            self._topology = Topology(pair_table(element, center, neighbor), center, neighbor, batch.shifts.numpy())
+            self._searched = batch
+        return self._topology
+
+
+def _volume(cell: np.ndarray) -> float:
+    """Volume of the cell (Å³), 0 without one; numpy's determinant takes longer than a kernel."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+    return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
 
 
 def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
-from mlip.descriptors.backends import fastest, has_kernels
+from mlip.descriptors.backends import fastest
 from mlip.descriptors.operation import Products
 from mlip.descriptors.store import KeptFeatures
+from mlip.kernels import has_kernels
 from mlip.model.backpropagation import NetworkPass
 from mlip.model.derivatives import forces_of, forces_transposed, stress_of, stress_transposed
 from mlip.model.potential import Potential

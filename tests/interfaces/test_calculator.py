@@ -148,6 +148,42 @@ def test_changes_of_all_kinds_are_seen():
     assert len({round(energy, 6) for energy in energies}) == len(energies), "each change mattered"
 
 
+def test_the_structure_of_the_last_evaluation():
+    """ASE reads `calc.atoms`: it is what the results belong to, whatever has become of the atoms since."""
+    atoms = crystal()
+    atoms.calc = double(alcu())
+    assert atoms.calc.atoms is None
+    for _ in range(2):
+        atoms.get_forces()
+        before = atoms.copy()
+        atoms.rattle(0.01)
+        atoms.set_cell(atoms.cell.array * 1.001)
+        last = atoms.calc.atoms
+        assert last is atoms.calc.atoms and last == before
+        assert atoms.calc.get_atoms() == before and atoms.calc.get_atoms() is not last
+    assert atoms.calc.check_state(before) == [] and set(atoms.calc.check_state(atoms)) == {"positions", "cell"}
+    assert not atoms.calc.calculation_required(before, ["energy", "stress"])
+    assert atoms.calc.calculation_required(before, ["magmom"]) and atoms.calc.calculation_required(atoms, ["energy"])
+    last.positions[0] += 1.0
+    assert atoms.calc.check_state(before) == [], "what the caller does with it is not our business"
+    atoms.calc.reset()
+    assert atoms.calc.atoms is None and atoms.calc.check_state(before)
+
+
+def test_calculate_is_what_ase_calls():
+    atoms = crystal()
+    calculator = double(alcu())
+    calculator.calculate(atoms, ["energy"], ["positions"])
+    assert set(calculator.results) == {"energy", "free_energy", "energies", "forces", "stress"}
+    energy = calculator.get_property("energy")
+    assert energy == calculator.results["energy"] == calculator.get_potential_energy(atoms)
+    calculator.calculate()
+    assert calculator.evaluations == 2 and calculator.results["energy"] == energy
+    atoms.positions[0] += 0.01
+    assert calculator.get_property("energy", atoms, allow_calculation=False) is None
+    assert calculator.get_potential_energy(atoms) != energy
+
+
 def test_wrapping_and_lattice_vectors_change_nothing():
     atoms = crystal()
     atoms.calc = double(alcu())
@@ -233,9 +269,15 @@ def test_unknown_elements_and_broken_positions():
         atoms.get_potential_energy()
     atoms = molecule()
     atoms.calc = MLIPCalculator(ethanol())
-    atoms.positions[2, 1] = np.nan
-    with pytest.raises(ValueError, match=r"positions hold .*nan.* in row 2"):
-        atoms.get_forces()
+    forces = atoms.get_forces()
+    before = atoms.positions.copy()
+    for value in (np.nan, np.inf):
+        atoms.positions[2, 1] = value
+        for _ in range(2):
+            with pytest.raises(ValueError, match=rf"positions hold .*{value}.* in row 2"):
+                atoms.get_forces()
+    atoms.positions[:] = before
+    np.testing.assert_array_equal(atoms.get_forces(), forces)
 
 
 def test_a_lone_atom_has_an_energy_and_no_force():
