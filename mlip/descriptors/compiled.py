@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from mlip.descriptors.operation import differentiable
 from mlip.kernels import arithmetic as names
 from mlip.kernels.compile import is_compiled
 from mlip.kernels.neighborhoods import NARROW, RADIAL, SHIFTED, WIDE, Functions, Pairs
-from mlip.kernels.products import products
+from mlip.kernels.products import block_bounds, products
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class CompiledACSF:
         self.width = len(descriptor.functions)
         self.index_of_number = descriptor.index_of_number.cpu().numpy()
         self.functions = _functions(descriptor)
+        self.angular_groups = sum(group.kind is not Radial for group in cast(Iterable[Any], descriptor.groups))
         if not is_compiled():
             logger.info("compiling the CPU kernels: once after installation, about ten seconds")
 
@@ -97,19 +98,23 @@ class AtVectors:
 
     def _run(self, product: int, given: np.ndarray, result: np.ndarray) -> None:
         """Add a product to `result`, with as many threads as torch has; their number does not change a bit of it."""
-        atoms = len(self.pairs.element)
-        threads = min(torch.get_num_threads(), 1 + len(self.pairs.neighbor) // PAIRS_PER_THREAD)
-        if threads == 1:
-            self._range(product, 0, atoms, given, result)
-            return
-        targets = np.linspace(0, len(self.pairs.neighbor), 4 * threads + 1)
-        bounds = np.searchsorted(self.pairs.start, targets).tolist()
-        bounds[0], bounds[-1] = 0, atoms
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda a, b: self._range(product, a, b, given, result), bounds[:-1], bounds[1:]))
+        bounds = block_bounds(self.pairs.start, self.owner.angular_groups)
 
-    def _range(self, product: int, first: int, last: int, given: np.ndarray, result: np.ndarray) -> None:
-        products(product, first, last, self.pairs, self.owner.functions, given, result)
+        def add(first: int, last: int) -> None:
+            products(product, bounds[first : last + 1], self.pairs, self.owner.functions, given, result)
+
+        in_threads(len(self.pairs.neighbor), len(bounds) - 1, add)
+
+
+def in_threads(pairs: int, blocks: int, work: Callable[[int, int], None]) -> None:
+    """Work on ranges of blocks of centers, with as many threads as torch has if there are so many pairs."""
+    threads = min(torch.get_num_threads(), 1 + pairs // PAIRS_PER_THREAD)
+    if threads == 1:
+        work(0, blocks)
+        return
+    ends = np.unique(np.linspace(0, blocks, 8 * threads + 1).astype(int)).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, ends[:-1], ends[1:]))
 
 
 class _Products:

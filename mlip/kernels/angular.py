@@ -13,7 +13,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, exponential
+from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, exponential, is_single
 from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.neighborhoods import NARROW, PADDING, SHIFTED, WIDE
 
@@ -83,14 +83,16 @@ def _angular_factors(group, begin, count, t, f):
                 A[x] = real(0.5) * max(real(1.0) + sign * cos[x], real(0.0))
                 dA[x] = real(0.5) * sign
         less, factor = int(zeta) - 1, real(2.0 * zeta)
+        tiny = real(1e-15 ** (1.0 / zeta) if is_single(u[0]) else 0.0)  # powers stay clear of denormal floats
         if less != zeta - 1.0 or less > 63:
             for x in range(whole):
                 u[x] = A[x] ** real(zeta - 1.0)
         elif less > 3:
             for x in range(whole):
-                b2 = A[x] * A[x]
+                b1 = max(A[x], tiny)
+                b2 = b1 * b1
                 b4 = b2 * b2
-                u[x] = _chosen(less & 1, A[x]) * _chosen(less & 2, b2) * _chosen(less & 4, b4)
+                u[x] = _chosen(less & 1, b1) * _chosen(less & 2, b2) * _chosen(less & 4, b4)
                 b8 = b4 * b4
                 b16 = b8 * b8
                 u[x] *= _chosen(less & 8, b8) * _chosen(less & 16, b16) * _chosen(less & 32, b16 * b16)

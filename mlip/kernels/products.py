@@ -26,9 +26,8 @@ Room = namedtuple("Room", "neighbors triples factors")
 
 
 @kernel
-def products(product, first, last, pairs, functions, given, result):
-    """Add a product for centers first to last."""
-    bounds = block_bounds(first, last, pairs.start, functions)
+def products(product, bounds, pairs, functions, given, result):
+    """Add a product for blocks of centers."""
     room = room_for(result.dtype, bounds, pairs.start, functions)
     for block in range(bounds.shape[0] - 1):
         begin, end = bounds[block], bounds[block + 1]
@@ -54,46 +53,45 @@ def products(product, first, last, pairs, functions, given, result):
 
 
 @kernel
-def block_bounds(first, last, start, functions):
-    """First centers of blocks, and the last one's end: as many centers as have TRIPLES triples, at least one."""
-    bounds = np.empty(last - first + 1, np.int64)
-    bounds[0] = first
+def block_bounds(start, angular_groups):
+    """First center of each block, and the number of centers.
+
+    Centers are taken together up to TRIPLES triples. That does not depend on threads, so the results do not either.
+    """
+    bounds = np.zeros(start.shape[0], np.int64)
     blocks = triples = 0
-    for i in range(first, last):
-        more = _triples_at_most(functions, start[i + 1] - start[i])
+    for i in range(start.shape[0] - 1):
+        more = _triples_at_most(start[i + 1] - start[i], angular_groups)
         if i > bounds[blocks] and triples + more > TRIPLES:
             blocks += 1
             bounds[blocks], triples = i, 0
         triples += more
-    bounds[blocks + 1] = last
+    bounds[blocks + 1] = start.shape[0] - 1
     return bounds[: blocks + 2]
 
 
-@kernel
-def _triples_at_most(functions, neighbors):
-    """How many triples a center with so many neighbors may have, all groups together."""
-    most = 0
-    for g in range(functions.groups.shape[0] - 1):
-        if functions.groups[g, 0] != RADIAL:
-            most += neighbors * (neighbors - 1) // 2
-    return most
+@kernel(inline="always")
+def _triples_at_most(neighbors, angular_groups):
+    """How many triples a center may have, all groups together."""
+    return angular_groups * (neighbors * (neighbors - 1) // 2)
 
 
 @kernel
 def room_for(real, bounds, start, functions):
     """Room for any of these blocks."""
     spheres, elements, groups = functions.cutoff.shape[0], functions.class_of.shape[1], functions.groups.shape[0] - 1
-    centers = neighbors = triples = shells = angles = 0
+    centers = neighbors = triples = shells = angles = angular_groups = 0
+    for g in range(groups):
+        group = group_at(functions, g)
+        angular_groups += group.kind != RADIAL
+        shells, angles = max(shells, group.shells.shape[0]), max(angles, group.angles.shape[0])
     for block in range(bounds.shape[0] - 1):
         begin, end = bounds[block], bounds[block + 1]
         centers, neighbors = max(centers, end - begin), max(neighbors, start[end] - start[begin])
         here = 0
         for i in range(begin, end):
-            here += _triples_at_most(functions, start[i + 1] - start[i])
+            here += _triples_at_most(start[i + 1] - start[i], angular_groups)
         triples = max(triples, here)
-    for g in range(groups):
-        group = group_at(functions, g)
-        shells, angles = max(shells, group.shells.shape[0]), max(angles, group.angles.shape[0])
     return Room(
         room_for_neighbors(real, neighbors * spheres, centers, spheres, elements),
         room_for_triples(real, triples, centers * groups * elements * elements),

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 
 from mlip.batch import AtomsBatch
-from mlip.descriptors.compiled import AtVectors, compiled, pair_table
+from mlip.descriptors.compiled import compiled, in_threads, pair_table
 from mlip.kernels import network as kernels
-from mlip.kernels.arithmetic import FEATURES, GRADIENTS
+from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
+from mlip.kernels.products import block_bounds
 from mlip.model.networks import MLP
 from mlip.model.potential import Potential
 
@@ -48,8 +49,9 @@ class FusedPotential:
         self.potential = potential
         self.features = compiled(potential.descriptor)
         self.networks, self.offsets = _tables(potential)
-        self._topology: tuple[torch.Tensor, torch.Tensor] | None = None  # numbers and pairs that the table is of
-        self._table: Any = None
+        self._tensors: tuple[torch.Tensor, torch.Tensor] | None = None  # numbers and pairs that these two are of
+        self._topology: Any = None
+        self._bounds: Any = None
 
     def __call__(self, batch: AtomsBatch) -> FusedResult:
         """Evaluate a batch of one structure.
@@ -57,21 +59,30 @@ class FusedPotential:
         Raises:
             ValueError: an element that the potential does not know.
         """
-        table = self._pairs(batch)
-        element = table.element
-        center, neighbor = batch.pairs.numpy()
+        topology, bounds = self._pairs(batch)
         positions, cell = batch.positions.numpy(), batch.cell[0].numpy()
-        vectors = np.empty((len(center), 3))
-        kernels.pair_geometry(positions, cell, center, neighbor, batch.shifts.numpy(), vectors)
-        place = AtVectors(self.features, table._replace(vectors=vectors))
-        features = place.made(FEATURES)
-        outputs, by_features = np.empty(len(element)), np.empty_like(features)
-        kernels.network_energies(self.networks, element, features, outputs, by_features)
-        gradients = place.made(GRADIENTS, by_features)
-        forces, virial = np.zeros_like(positions), np.zeros((3, 3))
-        kernels.forces_and_virial(center, neighbor, vectors, gradients, forces, virial)
+        outputs, forces = np.empty(len(positions)), np.zeros_like(positions)
+        gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
+        virials = np.zeros((len(bounds) - 1, 3, 3))
+
+        def evaluate(first: int, last: int) -> None:
+            evaluate_blocks(
+                bounds[first : last + 1],
+                topology,
+                positions,
+                cell,
+                self.features.functions,
+                self.networks,
+                outputs,
+                gradients,
+                virials[first:last],
+            )
+
+        in_threads(len(topology.center), len(bounds) - 1, evaluate)
+        add_forces(topology.center, topology.neighbor, gradients, forces)
         volume = abs(np.linalg.det(cell))
-        atomic_energies = outputs + self.offsets[element]
+        atomic_energies = outputs + self.offsets[topology.element]
+        virial = virials.sum(axis=0)
         return FusedResult(
             energy=float(atomic_energies.sum()),
             forces=forces,
@@ -79,14 +90,17 @@ class FusedPotential:
             atomic_energies=atomic_energies,
         )
 
-    def _pairs(self, batch: AtomsBatch) -> Any:
-        """Pairs by center; made anew only when the batch has other tensors than the last, after a neighbor search."""
-        old = self._topology
+    def _pairs(self, batch: AtomsBatch) -> tuple[Topology, np.ndarray]:
+        """Pairs and blocks; made anew only when the batch has other tensors than the last, after a neighbor search."""
+        old = self._tensors
         if old is None or old[0] is not batch.numbers or old[1] is not batch.pairs:
             element = self.potential.element_of(batch.numbers).numpy()
-            self._table = pair_table(element, *batch.pairs.numpy())
-            self._topology = (batch.numbers, batch.pairs)
-        return self._table
+            center, neighbor = batch.pairs.numpy()
+            table = pair_table(element, center, neighbor)
+            self._topology = Topology(table.start, element, center, neighbor, table.neighbor, batch.shifts.numpy())
+            self._bounds = block_bounds(table.start, self.features.angular_groups)
+            self._tensors = (batch.numbers, batch.pairs)
+        return self._topology, self._bounds
 
 
 def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
@@ -114,7 +128,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
             filled += matrix.size + bias.size
     activation = np.array([ACTIVATIONS[name] for name in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
-    nothing = np.zeros((elements, len(potential.descriptor.functions)))
+    nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)
     outputs = np.empty(elements)
     kernels.network_energies(networks, np.arange(elements), nothing, outputs, np.empty_like(nothing))
     references = potential.reference_energies.cpu().numpy()
