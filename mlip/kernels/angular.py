@@ -24,11 +24,11 @@ CHUNK = 256  # triples at once: their factors stay in the first-level cache
 Factors = namedtuple("Factors", "A dA R u v w p q")
 
 
-@kernel
+@kernel(allocates=True)
 def room_for_factors(real, angles, shells):
     """Empty arrays for the factors of a chunk."""
     room = CHUNK + PADDING
-    c = np.empty((5, room), real)
+    c = np.empty((5, max(room, shells)), real)
     A, dA, R = np.empty((angles, room), real), np.empty((angles, room), real), np.empty((shells, room), real)
     return Factors(A, dA, R, c[0], c[1], c[2], c[3], c[4])
 

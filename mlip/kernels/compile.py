@@ -19,21 +19,23 @@ from numba.extending import intrinsic
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "nsz", "contract", "arcp"}, "nogil": True}
 
 
-def kernel(function: Callable[..., Any] | None = None, *, inline: str = "never") -> Any:
+def kernel(function: Callable[..., Any] | None = None, *, inline: str = "never", allocates: bool = False) -> Any:
     """Compile a function with numba when it is first called, and keep the machine code in the user's cache folder.
 
-    The folder has the hash of all kernel sources in its name, so an update can never run an old kernel.
+    The folder has the hash of all kernel sources in its name, so an update can never run an old kernel. A kernel that
+    does not allocate arrays counts no references to them, which takes longer than small kernels do; it must not be
+    called from Python and return an array.
     """
     if function is None:
-        return lambda f: kernel(f, inline=inline)
+        return lambda f: kernel(f, inline=inline, allocates=allocates)
     _take_whole_registers()
     settings: Any = numba.config
     compiler: Any = numba.njit
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
     try:
-        return compiler(inline=inline, cache=True, **_OPTIONS)(function)
+        return compiler(inline=inline, cache=True, _nrt=allocates, **_OPTIONS)(function)
     except RuntimeError:  # no folder that can be written to
-        return compiler(inline=inline, **_OPTIONS)(function)
+        return compiler(inline=inline, _nrt=allocates, **_OPTIONS)(function)
     finally:
         settings.CACHE_DIR = before
 

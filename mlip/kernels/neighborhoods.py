@@ -29,7 +29,9 @@ Pairs = namedtuple("Pairs", "start element neighbor vectors")
 # Neighbors by center, sphere and element: vector, distance, 1/r, cutoff function f, f'/(f r), place among all pairs.
 # Those of the element e are first[center, sphere, e] to first[center, sphere, e + 1]. motion (Q,4) has what the vector
 # r changes by, v, and r.v before it; or two parts of the gradient by the vector: what is multiplied with r, and the rest.
-Neighbors = namedtuple("Neighbors", "x y z r inverse fc slope pair motion first")
+Neighbors = namedtuple("Neighbors", "x y z r inverse fc slope pair motion first search")
+# Scratch of the search: squares of distances, those kept, their cutoff function and slope, their places.
+Search = namedtuple("Search", "squares kept fc slope place")
 # Triples: places of their neighbors, cos theta, argument of the radial factor, f_ij f_ik, f_jk and f_jk' / r_jk.
 # Row n of runs has triples first to last of one center (a row of the features) with the same functions: group, class,
 # row, first, last.
@@ -51,17 +53,18 @@ def group_at(functions, g):
     )  # fmt: skip
 
 
-@kernel
+@kernel(allocates=True)
 def room_for_neighbors(real, most, centers, spheres, elements):
     """Empty arrays for `most` neighbors."""
-    rows = np.empty((7, most), real)
+    rows, search = np.empty((7, most), real), np.empty((4, most))
     return Neighbors(
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], np.empty(most, np.int64),
         np.zeros((most, 4), real), np.empty((centers, spheres, elements + 1), np.int64),
+        Search(search[0], search[1], search[2], search[3], np.empty(most + 1, np.int64)),
     )  # fmt: skip
 
 
-@kernel
+@kernel(allocates=True)
 def room_for_triples(real, most, runs):
     """Empty arrays for `most` triples."""
     rows, places = np.empty((5, most + PADDING), real), np.empty((2, most + PADDING), np.uint32)
@@ -74,8 +77,7 @@ def add_neighbors(center, first_pair, element, vectors, functions, n, filled):
     """Neighbors of a center in each sphere, of all its pairs; returns how many there are then in all."""
     disjoint()
     count = element.shape[0]
-    squares, kept = np.empty(count), np.empty(count)
-    fc, slope, place = np.empty(count), np.empty(count), np.empty(count + 1, np.int64)
+    squares, kept, fc, slope, place = n.search
     for p in range(count):
         squares[p] = vectors[p, 0] ** 2 + vectors[p, 1] ** 2 + vectors[p, 2] ** 2
     for sphere in range(functions.cutoff.shape[0]):

@@ -15,6 +15,8 @@ SILU, TANH, SIGMOID, SOFTPLUS, CELU, GELU, RELU, GAUSSIAN, COSINE = range(9)
 # Networks of E elements: activation (E,), widths (E,L+1) of inputs and layers, 0 where there is none; weights one after
 # the other in one array, each layer's matrix (out,in) then its bias, from offset (E,L) on.
 Networks = namedtuple("Networks", "activation widths offset weights")
+# Layers of some atoms: values and slopes, a row for each layer; which atoms.
+Layers = namedtuple("Layers", "values slopes atoms")
 
 
 @kernel(inline="always")
@@ -87,29 +89,44 @@ def _backward(matrix, outputs, inputs):
                 inputs[a, i] += matrix[o, i] * factor
 
 
-@kernel
+@kernel(allocates=True)
+def room_for_networks(networks, atoms):
+    """Empty arrays for the layers of so many atoms."""
+    layers, width, real = networks.offset.shape[1], atoms * networks.widths.max(), networks.weights.dtype
+    return Layers(np.empty((layers + 1, width), real), np.empty((layers, width), real), np.empty(atoms, np.int64))
+
+
+@kernel(allocates=True)
 def network_energies(networks, element, features, energies, gradients):
     """Output of each atom's network, and its gradient by the atom's features (N,D), in the weights' precision."""
-    real = networks.weights.dtype
-    layers, widest = networks.offset.shape[1], networks.widths.max()
+    block_energies(networks, element, features, room_for_networks(networks, element.shape[0]), energies, gradients)
+
+
+@kernel
+def block_energies(networks, element, features, room, energies, gradients):
+    """The same in arrays that are there."""
+    values, slopes, atoms = room
     for e in range(networks.activation.shape[0]):
-        atoms = np.flatnonzero(element == e)
-        count = atoms.shape[0]
+        count = 0
+        for a in range(element.shape[0]):
+            if element[a] == e:
+                atoms[count] = a
+                count += 1
         if count == 0:
             continue
-        widths, kind = networks.widths[e], networks.activation[e]
-        depth = 0
-        while depth < layers and widths[depth + 1] > 0:
+        widths, depth = networks.widths[e], 0
+        while depth < networks.offset.shape[1] and widths[depth + 1] > 0:
             depth += 1
-        values, slopes = np.empty((depth + 1, count * widest), real), np.empty((depth, count * widest), real)
         for a in range(count):
-            values[0, a * widths[0] : (a + 1) * widths[0]] = features[atoms[a]]
+            for d in range(widths[0]):
+                values[0, a * widths[0] + d] = features[atoms[a], d]
         for layer in range(depth):
             matrix, bias = _layer(networks, e, layer)
-            _forward(matrix, bias, _rows(values[layer], count, widths[layer]), _rows(values[layer + 1], count, widths[layer + 1]))
+            outputs = _rows(values[layer + 1], count, widths[layer + 1])
+            _forward(matrix, bias, _rows(values[layer], count, widths[layer]), outputs)
             if layer < depth - 1:
                 size = count * widths[layer + 1]
-                _activate(kind, values[layer + 1, :size], slopes[layer, :size])
+                _activate(networks.activation[e], values[layer + 1, :size], slopes[layer, :size])
         for a in range(count):
             energies[atoms[a]] = values[depth, a]
             values[depth, a] = 1.0
@@ -118,9 +135,11 @@ def network_energies(networks, element, features, energies, gradients):
             if layer < depth - 1:
                 for x in range(count * widths[layer + 1]):
                     values[layer + 1, x] *= slopes[layer, x]
-            _backward(matrix, _rows(values[layer + 1], count, widths[layer + 1]), _rows(values[layer], count, widths[layer]))
+            outputs = _rows(values[layer + 1], count, widths[layer + 1])
+            _backward(matrix, outputs, _rows(values[layer], count, widths[layer]))
         for a in range(count):
-            gradients[atoms[a]] = values[0, a * widths[0] : (a + 1) * widths[0]]
+            for d in range(widths[0]):
+                gradients[atoms[a], d] = values[0, a * widths[0] + d]
 
 
 @kernel(inline="always")

@@ -25,10 +25,16 @@ TRIPLES = 2048  # of a block of more than one center: their geometry stays in th
 Room = namedtuple("Room", "neighbors triples factors")
 
 
-@kernel
+@kernel(allocates=True)
 def products(product, bounds, pairs, functions, given, result):
     """Add a product for blocks of centers."""
     room = room_for(result.dtype, bounds, pairs.start, functions)
+    _add_blocks(product, bounds, pairs, functions, room, given, result)
+
+
+@kernel
+def _add_blocks(product, bounds, pairs, functions, room, given, result):
+    """Add a product, block by block."""
     for block in range(bounds.shape[0] - 1):
         begin, end = bounds[block], bounds[block + 1]
         filled = 0
@@ -52,7 +58,7 @@ def products(product, bounds, pairs, functions, given, result):
         add_product(product, pairs.element[begin:end], functions, room, used, filled, given, rows)
 
 
-@kernel
+@kernel(allocates=True)
 def block_bounds(start, angular_groups):
     """First center of each block, and the number of centers.
 
@@ -76,15 +82,15 @@ def _triples_at_most(neighbors, angular_groups):
     return angular_groups * (neighbors * (neighbors - 1) // 2)
 
 
-@kernel
+@kernel(allocates=True)
 def room_for(real, bounds, start, functions):
     """Room for any of these blocks."""
     spheres, elements, groups = functions.cutoff.shape[0], functions.class_of.shape[1], functions.groups.shape[0] - 1
     centers = neighbors = triples = shells = angles = angular_groups = 0
     for g in range(groups):
-        group = group_at(functions, g)
-        angular_groups += group.kind != RADIAL
-        shells, angles = max(shells, group.shells.shape[0]), max(angles, group.angles.shape[0])
+        angular_groups += functions.groups[g, 0] != RADIAL
+        shells = max(shells, functions.groups[g + 1, 2] - functions.groups[g, 2])
+        angles = max(angles, functions.groups[g + 1, 3] - functions.groups[g, 3])
     for block in range(bounds.shape[0] - 1):
         begin, end = bounds[block], bounds[block + 1]
         centers, neighbors = max(centers, end - begin), max(neighbors, start[end] - start[begin])
@@ -122,7 +128,7 @@ def add_product(product, element, functions, room, used, filled, given, result):
         group = group_at(functions, g)
         if group.kind == RADIAL:
             for i in range(element.shape[0]):
-                radial(product, group, element[i], i, n.first[i, group.sphere], n, given, result)
+                radial(product, group, element[i], i, n.first[i, group.sphere], n, room.factors, given, result)
             continue
         begin = run
         while run < used and t.runs[run, 0] == g:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, exponential
 from mlip.kernels.compile import disjoint, kernel
 
 
 @kernel
-def radial(product, group, element, row, first, n, given, result):
+def radial(product, group, element, row, first, n, f, given, result):
     """Add what the neighbors of a center, those from first[e] to first[e + 1] of element e, give to a product."""
     disjoint()
     real = n.r.dtype.type
     width = group.shells.shape[0]
-    eta, r_s = np.empty(width, n.r.dtype), np.empty(width, n.r.dtype)
-    terms, weights = np.empty(width, n.r.dtype), np.empty(width, n.r.dtype)
+    eta, r_s, terms, weights = f.u, f.v, f.p, f.q
     for g in range(width):
         eta[g], r_s[g] = group.shells[g]
     for e in range(first.shape[0] - 1):
