@@ -49,7 +49,7 @@ class CompiledACSF:
         self.functions = _functions(descriptor)
         self.angular_groups = sum(group.kind is not Radial for group in cast(Iterable[Any], descriptor.groups))
         if not is_compiled():
-            logger.info("compiling the CPU kernels: once after installation, about ten seconds")
+            logger.info("compiling the CPU kernels: once after installation, half a minute for each precision")
 
     def __call__(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
@@ -71,9 +71,7 @@ class CompiledACSF:
         return AtVectors(self, table._replace(vectors=vectors.detach().double().numpy()), dtype)
 
 
-def pair_table(
-    element: Int[np.ndarray, "N"], center: Int[np.ndarray, "P"], neighbor: Int[np.ndarray, "P"]
-) -> Pairs:
+def pair_table(element: Int[np.ndarray, "N"], center: Int[np.ndarray, "P"], neighbor: Int[np.ndarray, "P"]) -> Pairs:
     """Pairs as the kernels want them, still without vectors."""
     start = np.zeros(len(element) + 1, dtype=np.int64)
     np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
@@ -140,7 +138,7 @@ def _functions(descriptor: ACSF) -> Functions:
     """The descriptor's groups as the tables of the kernels."""
     spheres: list[tuple[float, int]] = []
     rows, parts = [], []
-    place = np.zeros(4, dtype=np.int64)
+    place = [0, 0, 0, 0]
     elements = len(descriptor.elements)
     for group in cast(Iterable[Any], descriptor.groups):
         sphere = (group.cutoff, CUTOFFS[group.cutoff_function])
@@ -155,7 +153,8 @@ def _functions(descriptor: ACSF) -> Functions:
         else:
             class_of[:] = table
         parts.append((class_of, *part))
-        place = place + [len(part[1]), len(part[2]), len(part[4]), part[0].size]
+        sizes = len(part[1]), len(part[2]), len(part[4]), part[0].size
+        place = [begin + size for begin, size in zip(place, sizes, strict=True)]
     class_of, columns, shells, angles, ends, angle_of = zip(*parts, strict=True)
     return Functions(
         np.array([cutoff for cutoff, _ in spheres]),

@@ -84,15 +84,18 @@ def _angular_factors(group, begin, count, t, f):
                 dA[x] = real(0.5) * sign
         less, factor = int(zeta) - 1, real(2.0 * zeta)
         tiny = real(1e-15 ** (1.0 / zeta) if is_single(u[0]) else 0.0)  # powers stay clear of denormal floats
-        if less != zeta - 1.0 or less > 63:
+        half = int(zeta - 1.0 - less == 0.5)
+        if less + 0.5 * half != zeta - 1.0 or less > 63:
             for x in range(whole):
                 u[x] = A[x] ** real(zeta - 1.0)
-        elif less > 3:
+        elif less > 3 or half:
             for x in range(whole):
                 b1 = max(A[x], tiny)
                 b2 = b1 * b1
                 b4 = b2 * b2
-                u[x] = _chosen(less & 1, b1) * _chosen(less & 2, b2) * _chosen(less & 4, b4)
+                u[x] = (
+                    _chosen(half, math.sqrt(b1)) * _chosen(less & 1, b1) * _chosen(less & 2, b2) * _chosen(less & 4, b4)
+                )
                 b8 = b4 * b4
                 b16 = b8 * b8
                 u[x] *= _chosen(less & 8, b8) * _chosen(less & 16, b16) * _chosen(less & 32, b16 * b16)
@@ -255,7 +258,7 @@ def _tangents(group, begin, count, n, t, f):
 def _scatter(group, begin, low, high, n, t, f):
     """Gradients of the neighbors from those of cos (u), argument (v) and logarithm of the cutoffs (w) of each triple.
 
-    The gradient by r_ij is (along_j + apart) r_ij + (across - apart) r_ik, that by r_ik the same with j and k exchanged.
+    The gradient by r_ij is (along_j + apart) r_ij + (across - apart) r_ik; that by r_ik has j and k exchanged.
     """
     disjoint()
     real = f.u.dtype.type

@@ -27,8 +27,8 @@ Group = namedtuple("Group", "kind sphere cutoff cutoff_kind class_of columns she
 # Pairs by center: start (N+1), element (N,), element of the neighbor (P,), vectors (P,3).
 Pairs = namedtuple("Pairs", "start element neighbor vectors")
 # Neighbors by center, sphere and element: vector, distance, 1/r, cutoff function f, f'/(f r), place among all pairs.
-# Those of the element e are first[center, sphere, e] to first[center, sphere, e + 1]. motion (Q,4) has what the vector
-# r changes by, v, and r.v before it; or two parts of the gradient by the vector: what is multiplied with r, and the rest.
+# Those of the element e are first[center, sphere, e] to first[center, sphere, e + 1]. motion (Q,4) has, for
+# changes, r.v and what the vector r changes by, v; for gradients two parts: what is multiplied with r, and the rest.
 Neighbors = namedtuple("Neighbors", "x y z r inverse fc slope pair motion first search")
 # Scratch of the search: squares of distances, those kept, their cutoff function and slope, their places.
 Search = namedtuple("Search", "squares kept fc slope place")

@@ -65,28 +65,40 @@ def _activate(kind, values, slopes):
 
 @kernel
 def _forward(matrix, bias, inputs, outputs):
-    """outputs = inputs matrix^T + bias, a row for each atom; each weight is read once for all atoms."""
+    """outputs = inputs matrix^T + bias, a row for each atom; four rows of weights at once, read once for all atoms."""
     disjoint()
-    for o in range(matrix.shape[0]):
+    last = matrix.shape[0] - 1
+    for o in range(0, last + 1, 4):
+        p, q, r = min(o + 1, last), min(o + 2, last), min(o + 3, last)
         for a in range(inputs.shape[0]):
-            total = bias[o]
+            of_o, of_p, of_q, of_r = bias[o], bias[p], bias[q], bias[r]
             for i in range(matrix.shape[1]):
-                total += matrix[o, i] * inputs[a, i]
-            outputs[a, o] = total
+                x = inputs[a, i]
+                of_o += matrix[o, i] * x
+                of_p += matrix[p, i] * x
+                of_q += matrix[q, i] * x
+                of_r += matrix[r, i] * x
+            outputs[a, o], outputs[a, p], outputs[a, q], outputs[a, r] = of_o, of_p, of_q, of_r
 
 
 @kernel
 def _backward(matrix, outputs, inputs):
-    """inputs = outputs matrix, the gradient that goes back."""
+    """inputs = outputs matrix, the gradient that goes back; four rows of weights at once."""
     disjoint()
+    zero, last = matrix.dtype.type(0.0), matrix.shape[0] - 1
     for a in range(inputs.shape[0]):
         for i in range(matrix.shape[1]):
-            inputs[a, i] = matrix[0, i] * outputs[a, 0]
-    for o in range(1, matrix.shape[0]):
+            inputs[a, i] = zero
+    for o in range(0, last + 1, 4):
+        p, q, r = min(o + 1, last), min(o + 2, last), min(o + 3, last)
         for a in range(inputs.shape[0]):
-            factor = outputs[a, o]
+            by_o = outputs[a, o]
+            by_p, by_q = outputs[a, p] if o + 1 <= last else zero, outputs[a, q] if o + 2 <= last else zero
+            by_r = outputs[a, r] if o + 3 <= last else zero
             for i in range(matrix.shape[1]):
-                inputs[a, i] += matrix[o, i] * factor
+                inputs[a, i] += (matrix[o, i] * by_o + matrix[p, i] * by_p) + (
+                    matrix[q, i] * by_q + matrix[r, i] * by_r
+                )
 
 
 @kernel(allocates=True)

@@ -48,6 +48,6 @@ def radial(product, group, element, row, first, n, f, given, result):
                     result[3 * n.pair[q], columns[g]] += along * n.x[q]
                     result[3 * n.pair[q] + 1, columns[g]] += along * n.y[q]
                     result[3 * n.pair[q] + 2, columns[g]] += along * n.z[q]
-        if product == FEATURES or product == CHANGES:
+        if product in (FEATURES, CHANGES):
             for g in range(width):
                 result[row, columns[g]] += terms[g]

@@ -80,7 +80,8 @@ class FusedPotential:
 
         in_threads(len(topology.center), len(bounds) - 1, evaluate)
         add_forces(topology.center, topology.neighbor, gradients, forces)
-        volume = abs(np.linalg.det(cell))
+        (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
+        volume = abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
         atomic_energies = outputs + self.offsets[topology.element]
         virial = virials.sum(axis=0)
         return FusedResult(
