@@ -19,7 +19,7 @@ machines.
                dynamics; TorchANI has ANI-1x's functions for these elements, the same networks, and its cell list.
   batch        many ethanols in one call of `evaluate`, pairs given; TorchANI searches them.
   boxes        water of growing size, pairs given: time, and memory taken for the evaluation, per atom (not --quick).
-  threads      a box of 8640 atoms with one and two threads (not --quick).
+  threads      a box of 8232 atoms with one and two threads (not --quick).
 
 Each figure is a median; works that are compared take turns. The last line is a JSON object with every figure.
 """
