@@ -1,4 +1,4 @@
-"""What the two benchmarks share: the same data, the same networks in both programs, and one way to time them."""
+"""What the benchmarks share: the same data, the same networks in both programs, and one way to time them."""
 
 from __future__ import annotations
 
@@ -38,22 +38,28 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the same work in both programs; None where a program has no such thing."""
+    """One line of the table: the same work in both programs, or in a plain loop; None where there is no such thing."""
 
     name: str
     what: str
     unit: str
     mlip: float | None
     torchani: float | None = None
+    scalar: float | None = None
 
     @property
     def ratio(self) -> float | None:
         """How many times the peer's time ours is; below one, ours is faster."""
         return None if self.mlip is None or self.torchani is None else self.mlip / self.torchani
 
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than the plain loop ours is."""
+        return None if self.mlip is None or self.scalar is None else self.scalar / self.mlip
+
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
-    """The options that both benchmarks have."""
+    """The options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="fewer structures and repeats: done within 50 s")
@@ -154,15 +160,26 @@ def torchani_model(config: Config, elements: Sequence[int], neighborlist: str = 
 
 def report(benchmark: str, rows: Sequence[Row], **facts: Any) -> None:
     """Print the table, then everything as one JSON object on the last line."""
-    lines = [("", "unit", "mlip", "TorchANI", "mlip/TorchANI")]
-    lines += [(row.what, row.unit, _number(row.mlip), _number(row.torchani), _number(row.ratio)) for row in rows]
+    lines = [("", "unit", "mlip", "TorchANI", "mlip/TorchANI", "plain loop", "times faster")]
+    lines += [
+        (
+            row.what,
+            row.unit,
+            *(_number(value) for value in (row.mlip, row.torchani, row.ratio, row.scalar, row.speedup)),
+        )
+        for row in rows
+    ]
+    if all(row.scalar is None for row in rows):
+        lines = [line[:5] for line in lines]
     first = max(len(line[0]) for line in lines)
     print()
-    for what, unit, ours, theirs, ratio in lines:
-        print(f"{what:{first}}  {unit:7}  {ours:>9}  {theirs:>9}  {ratio:>13}")
+    for what, unit, *values in lines:
+        print(f"{what:{first}}  {unit:7}", *(f"{value:>13}" for value in values))
     print()
     figures = {
-        row.name: {"unit": row.unit, "mlip": row.mlip, "torchani": row.torchani, "ratio": row.ratio} for row in rows
+        row.name: {"unit": row.unit, "mlip": row.mlip, "torchani": row.torchani, "ratio": row.ratio}
+        | ({} if row.scalar is None else {"scalar": row.scalar, "speedup": row.speedup})
+        for row in rows
     }
     names = ["mlip", "torch", "ase"] + ["torchani"] * any(row.torchani is not None for row in rows)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}

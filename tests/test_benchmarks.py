@@ -13,8 +13,21 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 COMPARED = {
     "training": {f"step_{batch}_{features}" for batch in (8, 32) for features in ("kept", "recomputed")},
     "md": {"ase_step", "one_evaluation", "batch_given", "batch_searched", "box"},
+    "descriptors": {"water_f64", "water_f32", "batch"},
 }
-OURS_ALONE = {"training": {"store_seconds", "store_size", "peak_memory"}, "md": set()}
+OURS_ALONE = {
+    "training": {"store_seconds", "store_size", "peak_memory"},
+    "md": set(),
+    "descriptors": {
+        *(
+            f"{what}_{product}_{precision}"
+            for what in ("ethanol", "ethanol_90", "water")
+            for product in ("G", "Jtg", "Jv")
+            for precision in ("f64", "f32")
+        ),
+        *("fused_f64", "fused_f32", "box_24", "box_24_memory", "threads_1", "threads_2"),
+    },
+}
 FACTS = {"size", "repeats", "threads", "descriptor", "functions", "hidden", "machine", "versions"}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cuto
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
 from mlip.descriptors.operation import Products, differentiable
 from mlip.kernels import arithmetic as names
-from mlip.kernels.angular import NARROW, SHIFTED, WIDE, AngularGroup, angular
 from mlip.kernels.compile import is_compiled
-from mlip.kernels.radial import RadialGroup, radial
+from mlip.kernels.neighborhoods import NARROW, RADIAL, SHIFTED, WIDE, Functions, Pairs
+from mlip.kernels.products import block_bounds, products
 
 logger = logging.getLogger(__name__)
 
-KINDS = {Narrow: NARROW, Wide: WIDE, Shifted: SHIFTED}
+KINDS = {Radial: RADIAL, Narrow: NARROW, Wide: WIDE, Shifted: SHIFTED}
 CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
 
@@ -46,9 +46,10 @@ class CompiledACSF:
     def __init__(self, descriptor: ACSF) -> None:
         self.width = len(descriptor.functions)
         self.index_of_number = descriptor.index_of_number.cpu().numpy()
-        self.groups = [_group(group) for group in descriptor.groups]
+        self.functions = _functions(descriptor)
+        self.angular_groups = sum(group.kind is not Radial for group in cast(Iterable[Any], descriptor.groups))
         if not is_compiled():
-            logger.info("compiling the CPU kernels: once after installation, about ten seconds")
+            logger.info("compiling the CPU kernels: once after installation, half a minute for each precision")
 
     def __call__(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
@@ -58,69 +59,72 @@ class CompiledACSF:
 
     def products(self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]) -> Products:
         """Features at these pair vectors (Å), and the products with their Jacobian."""
-        return _Products(self.at(numbers, pairs, vectors), vectors.dtype)
+        return _Products(self.at(numbers, pairs, vectors))
 
     def jacobian(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "P 3 D"]:
         """Derivative of the center's features by each pair vector (1/Å), as `ACSF.jacobian`."""
         jacobian = self.at(numbers, pairs, vectors).made(names.JACOBIAN)
-        return torch.from_numpy(jacobian).view(-1, 3, self.width).to(vectors.dtype)
+        return torch.from_numpy(jacobian).view(-1, 3, self.width)
 
     def at(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> AtVectors:
-        """The kernels at given pair vectors."""
+        """The kernels at given pair vectors, in their precision."""
         table = pair_table(self.index_of_number[numbers.numpy()], *pairs.numpy())
-        return AtVectors(self, table._replace(vectors=vectors.detach().double().numpy()))
+        dtype = np.float32 if vectors.dtype == torch.float32 else np.float64
+        return AtVectors(self, table._replace(vectors=vectors.detach().double().numpy()), dtype)
 
 
-def pair_table(
-    element: Int[np.ndarray, "N"], center: Int[np.ndarray, "P"], neighbor: Int[np.ndarray, "P"]
-) -> names.Pairs:
+def pair_table(element: Int[np.ndarray, "N"], center: Int[np.ndarray, "P"], neighbor: Int[np.ndarray, "P"]) -> Pairs:
     """Pairs as the kernels want them, still without vectors."""
     start = np.zeros(len(element) + 1, dtype=np.int64)
     np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
-    return names.Pairs(start, element, element[neighbor], _NOTHING)
+    return Pairs(start, element, element[neighbor], _NOTHING)
 
 
 class AtVectors:
-    """The products at given pair vectors, as float64 arrays."""
+    """The products at given pair vectors; `dtype` is the precision of the arithmetic and of the results."""
 
-    def __init__(self, owner: CompiledACSF, pairs: names.Pairs) -> None:
+    def __init__(self, owner: CompiledACSF, pairs: Pairs, dtype: type[np.floating[Any]]) -> None:
         self.owner = owner
         self.pairs = pairs
+        self.dtype = dtype
 
     def made(self, product: int, given: np.ndarray = _NOTHING) -> np.ndarray:
         """One of the products; `given` is what a Jacobian is multiplied with."""
         rows = {names.GRADIENTS: len(self.pairs.neighbor), names.JACOBIAN: 3 * len(self.pairs.neighbor)}
         columns = 3 if product == names.GRADIENTS else self.owner.width
-        result = np.zeros((rows.get(product, len(self.pairs.element)), columns))
-        self._run(product, given, result)
+        result = np.zeros((rows.get(product, len(self.pairs.element)), columns), self.dtype)
+        self._run(product, given.astype(self.dtype, copy=False), result)
         return result
 
     def _run(self, product: int, given: np.ndarray, result: np.ndarray) -> None:
         """Add a product to `result`, with as many threads as torch has; their number does not change a bit of it."""
-        atoms = len(self.pairs.element)
-        threads = min(torch.get_num_threads(), 1 + len(self.pairs.neighbor) // PAIRS_PER_THREAD)
-        if threads == 1:
-            self._range(product, 0, atoms, given, result)
-            return
-        targets = np.linspace(0, len(self.pairs.neighbor), 4 * threads + 1)
-        bounds = np.searchsorted(self.pairs.start, targets).tolist()
-        bounds[0], bounds[-1] = 0, atoms
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda a, b: self._range(product, a, b, given, result), bounds[:-1], bounds[1:]))
+        bounds = block_bounds(self.pairs.start, self.owner.angular_groups)
 
-    def _range(self, product: int, first: int, last: int, given: np.ndarray, result: np.ndarray) -> None:
-        for kernel, group in self.owner.groups:
-            kernel(product, first, last, self.pairs, group, given, result)
+        def add(first: int, last: int) -> None:
+            products(product, bounds[first : last + 1], self.pairs, self.owner.functions, given, result)
+
+        in_threads(len(self.pairs.neighbor), len(bounds) - 1, add)
+
+
+def in_threads(pairs: int, blocks: int, work: Callable[[int, int], None]) -> None:
+    """Work on ranges of blocks of centers, with as many threads as torch has if there are so many pairs."""
+    threads = min(torch.get_num_threads(), 1 + pairs // PAIRS_PER_THREAD)
+    if threads == 1:
+        work(0, blocks)
+        return
+    ends = np.unique(np.linspace(0, blocks, 8 * threads + 1).astype(int)).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, ends[:-1], ends[1:]))
 
 
 class _Products:
-    """The products as tensors of the precision that the pair vectors had."""
+    """The products as tensors."""
 
-    def __init__(self, place: AtVectors, dtype: torch.dtype) -> None:
-        self.place, self.dtype = place, dtype
-        self.features = torch.from_numpy(place.made(names.FEATURES)).to(dtype)
+    def __init__(self, place: AtVectors) -> None:
+        self.place = place
+        self.features = torch.from_numpy(place.made(names.FEATURES))
 
     def pair_gradients(self, feature_gradients: Tensor) -> Tensor:
         """The product with the transposed Jacobian."""
@@ -131,18 +135,50 @@ class _Products:
         return self._product(names.CHANGES, pair_changes)
 
     def _product(self, product: int, given: Tensor) -> Tensor:
-        made = self.place.made(product, given.detach().double().contiguous().numpy())
-        return torch.from_numpy(made).to(self.dtype)
+        return torch.from_numpy(self.place.made(product, given.detach().contiguous().numpy()))
 
 
-def _group(group: Any) -> tuple[Callable[..., None], Any]:
-    """A group of the reference as the tables its kernel wants."""
+def _functions(descriptor: ACSF) -> Functions:
+    """The descriptor's groups as the tables of the kernels."""
+    spheres: list[tuple[float, int]] = []
+    rows, parts = [], []
+    place = [0, 0, 0, 0]
+    elements = len(descriptor.elements)
+    for group in cast(Iterable[Any], descriptor.groups):
+        sphere = (group.cutoff, CUTOFFS[group.cutoff_function])
+        if sphere not in spheres:
+            spheres.append(sphere)
+        part = _factors(group)
+        rows.append([KINDS[group.kind], spheres.index(sphere), *place])
+        table = group.class_of.cpu().numpy()
+        class_of = np.full((elements,) * 3, -1)
+        if group.kind is Radial:
+            class_of[:, range(elements), range(elements)] = table
+        else:
+            class_of[:] = table
+        parts.append((class_of, *part))
+        sizes = len(part[1]), len(part[2]), len(part[4]), part[0].size
+        place = [begin + size for begin, size in zip(place, sizes, strict=True)]
+    class_of, columns, shells, angles, ends, angle_of = zip(*parts, strict=True)
+    return Functions(
+        np.array([cutoff for cutoff, _ in spheres]),
+        np.array([kind for _, kind in spheres]),
+        np.array([*rows, [0, 0, *place]]),
+        np.stack(class_of),
+        np.concatenate([part.ravel() for part in columns]),
+        np.concatenate(shells),
+        np.concatenate(angles),
+        np.concatenate(ends),
+        np.concatenate(angle_of),
+    )
+
+
+def _factors(group: Any) -> tuple[np.ndarray, ...]:
+    """Columns by class, shells, angles, where the functions of each shell end, and their angles."""
     columns = np.array(group.columns, dtype=np.int64).reshape(group.classes, group.width)
     values = np.ascontiguousarray(group.values.cpu().double().numpy().T)
-    class_of = group.class_of.cpu().numpy()
-    cutoff_kind = CUTOFFS[group.cutoff_function]
     if group.kind is Radial:
-        return radial, RadialGroup(group.cutoff, cutoff_kind, values, class_of, columns)
+        return columns, values, np.zeros((0, 2)), np.arange(len(values) + 1), np.zeros(len(values), dtype=np.int64)
     if group.kind is Shifted:
         of_distances, of_angles = values[:, :2], values[:, 2:]
     else:
@@ -151,14 +187,4 @@ def _group(group: Any) -> tuple[Callable[..., None], Any]:
     angles, angle_of = np.unique(of_angles, axis=0, return_inverse=True)
     order = np.argsort(shell_of.ravel(), kind="stable")
     ends = np.searchsorted(shell_of.ravel()[order], np.arange(len(shells) + 1))
-    return angular, AngularGroup(
-        KINDS[group.kind],
-        group.cutoff,
-        cutoff_kind,
-        shells,
-        angles,
-        ends,
-        angle_of.ravel()[order],
-        class_of,
-        np.ascontiguousarray(columns[:, order]),
-    )
+    return np.ascontiguousarray(columns[:, order]), shells, angles, ends, angle_of.ravel()[order]

@@ -1,7 +1,7 @@
 """CPU kernel of the angular functions.
 
 A term of a triple is a product fc · A(cos theta) · R(distances), with few different A and R in a set of functions. So
-the kernels make each A and R once for a chunk of triples, vectorized along the triples, and what a function then costs
+the kernel makes each A and R once for a chunk of triples, vectorized along the triples, and what a function then costs
 is one multiplication and one addition: for G and J v the sum over t of A[t] R[t] fc[t], for the transposed product the
 same sum over functions.
 """
@@ -13,286 +13,294 @@ from collections import namedtuple
 
 import numpy as np
 
-from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, JACOBIAN, cutoff_value, exponential
-from mlip.kernels.compile import kernel
+from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, exponential, is_single
+from mlip.kernels.compile import disjoint, kernel
+from mlip.kernels.neighborhoods import NARROW, PADDING, SHIFTED, WIDE
 
-NARROW, WIDE, SHIFTED = 1, 2, 3
 CHUNK = 256  # triples at once: their factors stay in the first-level cache
 
-# Angular functions: radial (S,2) hold eta and r_s, angular (M,2) zeta and lambda or theta_s. Functions are sorted by
-# their radial factor s, those from ends[s] to ends[s+1], function g with the angular factor angle_of[g]. The table
-# class_of[center, a, b] gives the row of columns (C,F) or -1.
-AngularGroup = namedtuple("AngularGroup", "kind cutoff cutoff_kind radial angular ends angle_of class_of columns")
-# Neighbors of one center within a cutoff, sorted by element: vectors, distances, 1/r, cutoff function and its slope.
-Neighbors = namedtuple("Neighbors", "x y z r inverse fc slope pair first")
-# Triples of a chunk: places of their neighbors, geometry, cutoff product, (d fc_jk / d r_jk) / r_jk times the others.
-Chunk = namedtuple("Chunk", "j k cos argument fc r_jk2 kappa")
-# Factors of the chunk: angular A and dA/dcos, radial R and dR/dargument; scratch columns.
-Factors = namedtuple("Factors", "A dA R dR u v w p q")
+# Factors of a chunk: angular A and dA/dcos (M,T), radial times cutoff R (S,T); columns along the triples: u, v and w
+# are what belongs to cos, the argument of R, and the logarithm of the cutoffs; p and q are scratch.
+Factors = namedtuple("Factors", "A dA R u v w p q")
+
+
+@kernel(allocates=True)
+def room_for_factors(real, angles, shells):
+    """Empty arrays for the factors of a chunk."""
+    room = CHUNK + PADDING
+    c = np.empty((5, max(room, shells)), real)
+    A, dA, R = np.empty((angles, room), real), np.empty((angles, room), real), np.empty((shells, room), real)
+    return Factors(A, dA, R, c[0], c[1], c[2], c[3], c[4])
 
 
 @kernel
-def angular(product, first, last, pairs, group, given, result):
-    """Angular functions of centers first to last."""
-    elements = group.class_of.shape[0]
-    most = 0
-    for i in range(first, last):
-        most = max(most, pairs.start[i + 1] - pairs.start[i])
-    room = CHUNK + most
-    shells, angles = group.radial.shape[0], group.angular.shape[0]
-    n = Neighbors(
-        np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most),
-        np.empty(most, np.int64), np.empty(elements + 1, np.int64),
-    )  # fmt: skip
-    c = Chunk(
-        np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(room),
-        np.empty(room), np.empty(room),
-    )  # fmt: skip
-    f = Factors(
-        np.empty((angles, room)), np.empty((angles, room)), np.empty((shells, room)), np.empty((shells, room)),
-        np.empty(room), np.empty(room), np.empty(room), np.empty(room), np.empty(room),
-    )  # fmt: skip
-    runs = np.empty((group.columns.shape[0] + 2, 2), np.int64)  # class of each run of triples in the chunk, its first
-    local = np.zeros((most, 3))  # gradients or changes of the center's pairs
-    for i in range(first, last):
-        count = _gather(i, pairs, group, n)
-        if count < 2:
-            continue
-        if product == GRADIENTS:
-            local[:count] = 0.0
-        elif product == CHANGES:
-            for q in range(count):
-                for axis in range(3):
-                    local[q, axis] = given[n.pair[q], axis]
-        filled = used = 0
-        for a in range(elements):
-            for b in range(a, elements):
-                row = group.class_of[pairs.element[i], a, b]
-                if row < 0 or n.first[a] == n.first[a + 1] or n.first[b] == n.first[b + 1]:
-                    continue
-                runs[used, 0], runs[used, 1] = row, filled
-                used += 1
-                for j in range(n.first[a], n.first[a + 1]):
-                    filled = _append(group, j, max(j + 1, n.first[b]), n.first[b + 1], n, c, filled)
-                    if filled >= CHUNK:
-                        runs[used, 1] = filled
-                        _finish(product, group, i, used, runs, n, c, f, local, given, result)
-                        runs[0, 0], runs[0, 1] = row, 0
-                        filled, used = 0, 1
-        if filled:
-            runs[used, 1] = filled
-            _finish(product, group, i, used, runs, n, c, f, local, given, result)
-        if product == GRADIENTS:
-            for q in range(count):
-                for axis in range(3):
-                    result[n.pair[q], axis] += local[q, axis]
-
-
-@kernel
-def _gather(i, pairs, group, n):
-    """Neighbors of center i within the cutoff, by element; a pair where the cutoff function is zero does not count."""
-    cutoff2 = group.cutoff * group.cutoff
-    count = 0
-    for e in range(n.first.shape[0] - 1):
-        n.first[e] = count
-        for p in range(pairs.start[i], pairs.start[i + 1]):
-            if pairs.neighbor[p] != e:
-                continue
-            x, y, z = pairs.vectors[p, 0], pairs.vectors[p, 1], pairs.vectors[p, 2]
-            r2 = x * x + y * y + z * z
-            if r2 < cutoff2:
-                r = math.sqrt(r2)
-                fc, slope = cutoff_value(r, group.cutoff, group.cutoff_kind)
-                n.x[count], n.y[count], n.z[count], n.r[count], n.inverse[count] = x, y, z, r, 1.0 / r
-                n.fc[count], n.slope[count], n.pair[count] = fc, slope, p
-                if fc > 0.0:
-                    count += 1
-    n.first[n.first.shape[0] - 1] = count
-    return count
-
-
-@kernel
-def _append(group, j, first, last, n, c, filled):
-    """Triples of neighbor j with neighbors first to last; returns how many the chunk then holds."""
-    x, y, z, r, inverse, fc = n.x[j], n.y[j], n.z[j], n.r[j], n.inverse[j], n.fc[j]
-    if group.kind == NARROW:
-        cutoff2 = group.cutoff * group.cutoff
-        for k in range(first, last):
-            dx, dy, dz = n.x[k] - x, n.y[k] - y, n.z[k] - z
-            r_jk2 = dx * dx + dy * dy + dz * dz
-            c.j[filled], c.k[filled], c.r_jk2[filled] = j, k, r_jk2
-            c.cos[filled] = (x * n.x[k] + y * n.y[k] + z * n.z[k]) * (inverse * n.inverse[k])
-            c.argument[filled] = r * r + n.r[k] * n.r[k] + r_jk2
-            c.fc[filled] = fc * n.fc[k]
-            filled += r_jk2 < cutoff2  # without a branch: the next triple overwrites one that is too wide
-        return filled
-    for m in range(last - first):
-        k, t = first + m, filled + m
-        c.j[t], c.k[t] = j, k
-        c.cos[t] = (x * n.x[k] + y * n.y[k] + z * n.z[k]) * (inverse * n.inverse[k])
-        c.argument[t] = r * r + n.r[k] * n.r[k] if group.kind == WIDE else 0.5 * (r + n.r[k])
-        c.fc[t] = fc * n.fc[k]
-    return filled + max(0, last - first)
-
-
-@kernel
-def _make_factors(group, count, c, f):
-    """A, dA/dcos, R and dR/dargument; A is 2 base^zeta with base (1 + lambda cos) / 2 or its shifted form."""
-    for m in range(group.angular.shape[0]):
-        zeta, other = group.angular[m, 0], group.angular[m, 1]
-        if group.kind == SHIFTED:
-            cosine, sine = math.cos(other), math.sin(other)
-            for t in range(count):
-                u = 0.95 * c.cos[t]
-                w = math.sqrt(1.0 - u * u)
-                f.A[m, t] = 0.5 * (1.0 + u * cosine + w * sine)
-                f.dA[m, t] = 0.475 * (cosine - sine * u / w)
-        else:
-            for t in range(count):
-                f.A[m, t] = 0.5 * max(1.0 + other * c.cos[t], 0.0)
-                f.dA[m, t] = 0.5 * other
-        left = int(zeta) - 1
-        if left == zeta - 1.0:
-            for t in range(count):
-                f.u[t] = 1.0
-                f.v[t] = f.A[m, t]
-            while left > 0:
-                if left & 1:
-                    for t in range(count):
-                        f.u[t] *= f.v[t]
-                left >>= 1
-                for t in range(count):
-                    f.v[t] *= f.v[t]
-        else:
-            for t in range(count):
-                f.u[t] = f.A[m, t] ** (zeta - 1.0)
-        for t in range(count):
-            f.dA[m, t] *= 2.0 * zeta * f.u[t]
-            f.A[m, t] *= 2.0 * f.u[t]
-    for s in range(group.radial.shape[0]):
-        eta, r_s = group.radial[s, 0], group.radial[s, 1]
-        if group.kind == SHIFTED:
-            for t in range(count):
-                d = c.argument[t] - r_s
-                f.R[s, t] = exponential(-eta * d * d)
-                f.dR[s, t] = -2.0 * eta * d * f.R[s, t]
-        else:
-            for t in range(count):
-                f.R[s, t] = exponential(-eta * c.argument[t])
-                f.dR[s, t] = -eta * f.R[s, t]
-
-
-@kernel
-def _finish(product, group, i, used, runs, n, c, f, local, given, result):
-    """Add what the chunk's triples give to the product; the triples of a run have the same functions."""
-    count = runs[used, 1]
-    _make_factors(group, count, c, f)
-    if group.kind == NARROW:
-        for t in range(count):
-            r_jk = math.sqrt(c.r_jk2[t])
-            fc, slope = cutoff_value(r_jk, group.cutoff, group.cutoff_kind)
-            c.kappa[t] = c.fc[t] * slope / r_jk
-            c.fc[t] *= fc
-    if product == CHANGES:
-        _tangents(group, count, n, c, f, local)
-    for run in range(used):
-        columns = group.columns[runs[run, 0]]
-        first, last = runs[run, 1], runs[run + 1, 1]
-        if product == GRADIENTS:
-            for t in range(first, last):
-                f.u[t] = f.v[t] = f.w[t] = 0.0
-        for s in range(group.radial.shape[0]):
-            begin, end = group.ends[s], group.ends[s + 1]
+def angular(product, group, first, last, runs, n, t, f, given, result):
+    """Add what the triples of some runs, which lie between first and last, give to a product."""
+    run = 0
+    for begin in range(first, last, CHUNK):
+        end = min(begin + CHUNK, last)
+        _angular_factors(group, begin, end - begin, t, f)
+        _radial_factors(product, group, begin, end - begin, t, f)
+        if product == CHANGES:
+            _tangents(group, begin, end - begin, n, t, f)
+        while run < runs.shape[0] and runs[run, 3] < end:
+            low, high = max(runs[run, 3], begin), min(runs[run, 4], end)
+            row, columns = runs[run, 2], group.columns[runs[run, 1]]
             if product == FEATURES:
-                for t in range(first, last):
-                    f.p[t] = f.R[s, t] * c.fc[t]
-                for g in range(begin, end):
-                    m = group.angle_of[g]
-                    total = 0.0
-                    for t in range(first, last):
-                        total += f.p[t] * f.A[m, t]
-                    result[i, columns[g]] += total
+                _add_features(group, columns, low - begin, high - begin, f, result[row])
             elif product == CHANGES:
-                for t in range(first, last):
-                    f.p[t] = f.dR[s, t] * f.v[t] + f.R[s, t] * f.w[t]
-                    f.q[t] = f.R[s, t] * f.u[t]
-                for g in range(begin, end):
-                    m = group.angle_of[g]
-                    total = 0.0
-                    for t in range(first, last):
-                        total += f.p[t] * f.A[m, t] + f.q[t] * f.dA[m, t]
-                    result[i, columns[g]] += total
-            elif product == JACOBIAN:
-                for g in range(begin, end):
-                    m = group.angle_of[g]
-                    for t in range(first, last):
-                        f.u[t] = f.dA[m, t] * f.R[s, t]
-                        f.v[t] = f.A[m, t] * f.dR[s, t]
-                        f.w[t] = f.A[m, t] * f.R[s, t]
-                    local[:] = 0.0
-                    _scatter(group, first, last, n, c, f, local)
-                    for q in range(n.first[n.first.shape[0] - 1]):
-                        for axis in range(3):
-                            result[3 * n.pair[q] + axis, columns[g]] += local[q, axis]
+                _add_changes(group, columns, low - begin, high - begin, begin, t, f, result[row])
+            elif product == GRADIENTS:
+                _add_gradients(group, columns, low - begin, high - begin, begin, t, f, given[row])
             else:
-                for t in range(first, last):
-                    f.p[t] = f.q[t] = 0.0
-                for g in range(begin, end):
-                    m, weight = group.angle_of[g], given[i, columns[g]]
-                    for t in range(first, last):
-                        f.p[t] += weight * f.A[m, t]
-                        f.q[t] += weight * f.dA[m, t]
-                for t in range(first, last):
-                    f.u[t] += f.q[t] * f.R[s, t]
-                    f.v[t] += f.p[t] * f.dR[s, t]
-                    f.w[t] += f.p[t] * f.R[s, t]
-    if product == GRADIENTS:
-        _scatter(group, 0, count, n, c, f, local)
+                _add_jacobian(group, columns, low - begin, high - begin, begin, n, t, f, result)
+            if runs[run, 4] > end:
+                break
+            run += 1
+        if product == GRADIENTS:
+            _scatter(group, begin, 0, end - begin, n, t, f)
 
 
 @kernel
-def _tangents(group, count, n, c, f, local):
-    """Changes that the given changes of the pairs make: u of cos times fc, v of the argument times fc, w of fc."""
-    for t in range(count):
-        j, k = c.j[t], c.k[t]
-        jj = n.x[j] * local[j, 0] + n.y[j] * local[j, 1] + n.z[j] * local[j, 2]
-        kk = n.x[k] * local[k, 0] + n.y[k] * local[k, 1] + n.z[k] * local[k, 2]
-        cross = n.x[j] * local[k, 0] + n.y[j] * local[k, 1] + n.z[j] * local[k, 2]
-        cross += n.x[k] * local[j, 0] + n.y[k] * local[j, 1] + n.z[k] * local[j, 2]
+def _angular_factors(group, begin, count, t, f):
+    """A and dA/dcos; A is 2 base^zeta with base (1 + lambda cos) / 2 or its shifted form."""
+    disjoint()
+    real = f.A.dtype.type
+    whole = (count + PADDING - 1) // PADDING * PADDING
+    cos, u = t.cos[begin : begin + whole], f.u
+    for m in range(group.angles.shape[0]):
+        zeta, other, A, dA = group.angles[m, 0], group.angles[m, 1], f.A[m], f.dA[m]
+        if group.kind == SHIFTED:
+            cosine, sine = real(math.cos(other)), real(math.sin(other))
+            for x in range(whole):
+                y = real(0.95) * cos[x]
+                w = math.sqrt(real(1.0) - y * y)
+                A[x] = real(0.5) * (real(1.0) + y * cosine + w * sine)
+                dA[x] = real(0.475) * (cosine - sine * y / w)
+        else:
+            sign = real(other)
+            for x in range(whole):
+                A[x] = real(0.5) * max(real(1.0) + sign * cos[x], real(0.0))
+                dA[x] = real(0.5) * sign
+        less, factor = int(zeta) - 1, real(2.0 * zeta)
+        tiny = real(1e-15 ** (1.0 / zeta) if is_single(u[0]) else 0.0)  # powers stay clear of denormal floats
+        half = int(zeta - 1.0 - less == 0.5)
+        if less + 0.5 * half != zeta - 1.0 or less > 63:
+            for x in range(whole):
+                u[x] = A[x] ** real(zeta - 1.0)
+        elif less > 3 or half:
+            for x in range(whole):
+                b1 = max(A[x], tiny)
+                b2 = b1 * b1
+                b4 = b2 * b2
+                u[x] = (
+                    _chosen(half, math.sqrt(b1)) * _chosen(less & 1, b1) * _chosen(less & 2, b2) * _chosen(less & 4, b4)
+                )
+                b8 = b4 * b4
+                b16 = b8 * b8
+                u[x] *= _chosen(less & 8, b8) * _chosen(less & 16, b16) * _chosen(less & 32, b16 * b16)
+        else:
+            for x in range(whole):
+                u[x] = _chosen(less & 1, A[x]) * _chosen(less & 2, A[x] * A[x])
+        for x in range(whole):
+            dA[x] *= factor * u[x]
+            A[x] *= real(2.0) * u[x]
+
+
+@kernel(inline="always")
+def _chosen(bit, x):
+    """x or 1: a factor of a whole power."""
+    return x if bit != 0 else type(x)(1.0)
+
+
+@kernel
+def _radial_factors(product, group, begin, count, t, f):
+    """R, with the cutoffs of r_ij and r_ik, and for features with that of r_jk too."""
+    disjoint()
+    real = f.R.dtype.type
+    whole = (count + PADDING - 1) // PADDING * PADDING
+    argument, outer, fc = t.argument[begin : begin + whole], t.outer[begin : begin + whole], t.fc[begin : begin + whole]
+    weight = f.p
+    for x in range(whole):
+        weight[x] = outer[x] * fc[x] if product == FEATURES else outer[x]
+    for s in range(group.shells.shape[0]):
+        eta, r_s, R = real(group.shells[s, 0]), real(group.shells[s, 1]), f.R[s]
+        if group.kind == SHIFTED:
+            for x in range(whole):
+                d = argument[x] - r_s
+                R[x] = exponential(-eta * d * d) * weight[x]
+        else:
+            for x in range(whole):
+                R[x] = exponential(-eta * argument[x]) * weight[x]
+
+
+@kernel(inline="always")
+def _slope(kind, eta, r_s, argument):
+    """The derivative of the logarithm of R by its argument."""
+    return type(eta)(-2.0) * eta * (argument - r_s) if kind == SHIFTED else -eta
+
+
+@kernel
+def _add_features(group, columns, low, high, f, result):
+    """Sums over the triples of a run; two functions at once, so that R is read once for both."""
+    disjoint()
+    for s in range(group.shells.shape[0]):
+        R, real = f.R[s, low:high], f.R.dtype.type
+        for one in range(group.ends[s], group.ends[s + 1], 2):
+            two = min(one + 1, group.ends[s + 1] - 1)
+            A, B = f.A[group.angle_of[one], low:high], f.A[group.angle_of[two], low:high]
+            of_one = of_two = real(0.0)
+            for x in range(high - low):
+                of_one += R[x] * A[x]
+                of_two += R[x] * B[x]
+            result[columns[one]] += of_one
+            if two > one:
+                result[columns[two]] += of_two
+
+
+@kernel
+def _add_gradients(group, columns, low, high, begin, t, f, given):
+    """Sums over the functions of a run's triples, two functions at once."""
+    disjoint()
+    u, v, w = f.u[low:high], f.v[low:high], f.w[low:high]
+    argument, real = t.argument[begin + low : begin + high], u.dtype.type
+    for x in range(high - low):
+        u[x] = v[x] = w[x] = real(0.0)
+    for s in range(group.shells.shape[0]):
+        R, eta, r_s = f.R[s, low:high], real(group.shells[s, 0]), real(group.shells[s, 1])
+        for one in range(group.ends[s], group.ends[s + 1], 2):
+            two = min(one + 1, group.ends[s + 1] - 1)
+            a, b = real(given[columns[one]]), real(given[columns[two]])
+            b = b if two > one else real(0.0)
+            one_of, two_of = group.angle_of[one], group.angle_of[two]
+            A, dA, B, dB = f.A[one_of, low:high], f.dA[one_of, low:high], f.A[two_of, low:high], f.dA[two_of, low:high]
+            for x in range(high - low):
+                p = (a * A[x] + b * B[x]) * R[x]
+                u[x] += (a * dA[x] + b * dB[x]) * R[x]
+                v[x] += p * _slope(group.kind, eta, r_s, argument[x])
+                w[x] += p
+
+
+@kernel
+def _add_changes(group, columns, low, high, begin, t, f, result):
+    """Sums over the triples of a run, whose changes are in u, v and w."""
+    disjoint()
+    u, v, w, p, q = f.u[low:high], f.v[low:high], f.w[low:high], f.p[low:high], f.q[low:high]
+    argument, real = t.argument[begin + low : begin + high], u.dtype.type
+    for s in range(group.shells.shape[0]):
+        R, eta, r_s = f.R[s, low:high], real(group.shells[s, 0]), real(group.shells[s, 1])
+        for x in range(high - low):
+            q[x] = R[x] * u[x]
+            p[x] = R[x] * (_slope(group.kind, eta, r_s, argument[x]) * v[x] + w[x])
+        for function in range(group.ends[s], group.ends[s + 1]):
+            m = group.angle_of[function]
+            A, dA = f.A[m, low:high], f.dA[m, low:high]
+            total = real(0.0)
+            for x in range(high - low):
+                total += p[x] * A[x] + q[x] * dA[x]
+            result[columns[function]] += total
+
+
+@kernel
+def _add_jacobian(group, columns, low, high, begin, n, t, f, result):
+    """The Jacobian of a run's functions, one after the other."""
+    real = f.u.dtype.type
+    for s in range(group.shells.shape[0]):
+        R, eta, r_s = f.R[s], real(group.shells[s, 0]), real(group.shells[s, 1])
+        for function in range(group.ends[s], group.ends[s + 1]):
+            A, dA = f.A[group.angle_of[function]], f.dA[group.angle_of[function]]
+            for x in range(low, high):
+                f.u[x] = dA[x] * R[x]
+                f.w[x] = A[x] * R[x]
+                f.v[x] = f.w[x] * _slope(group.kind, eta, r_s, t.argument[begin + x])
+            _scatter(group, begin, low, high, n, t, f)
+            for x in range(low, high):
+                for q in (t.j[begin + x], t.k[begin + x]):
+                    add_rows(q, n, columns[function], result)
+
+
+@kernel
+def add_rows(q, n, column, result):
+    """Add the gradient that has been collected for neighbor q to a column of the Jacobian, and collect anew."""
+    row = 3 * n.pair[q]
+    result[row, column] += n.motion[q, 0] * n.x[q] + n.motion[q, 1]
+    result[row + 1, column] += n.motion[q, 0] * n.y[q] + n.motion[q, 2]
+    result[row + 2, column] += n.motion[q, 0] * n.z[q] + n.motion[q, 3]
+    n.motion[q, :] = 0.0
+
+
+@kernel
+def _tangents(group, begin, count, n, t, f):
+    """What the changes of the vectors change: u is that of cos, v of the argument, w of the logarithm of the cutoffs.
+
+    All three are multiplied with the cutoff function of r_jk.
+    """
+    disjoint()
+    real = f.u.dtype.type
+    js, ks, cos = t.j[begin : begin + count], t.k[begin : begin + count], t.cos[begin : begin + count]
+    fc, slope = t.fc[begin : begin + count], t.slope[begin : begin + count]
+    for x in range(count):
+        j, k = js[x], ks[x]
+        jj, kk, ij, ik = n.motion[j, 0], n.motion[k, 0], n.inverse[j], n.inverse[k]
+        cross = n.x[j] * n.motion[k, 1] + n.y[j] * n.motion[k, 2] + n.z[j] * n.motion[k, 3]
+        cross += n.x[k] * n.motion[j, 1] + n.y[k] * n.motion[j, 2] + n.z[k] * n.motion[j, 3]
+        f.u[x] = fc[x] * (cross * ij * ik - cos[x] * (jj * ij * ij + kk * ik * ik))
+        if group.kind == NARROW:
+            f.v[x] = real(2.0) * fc[x] * (real(2.0) * (jj + kk) - cross)
+        elif group.kind == WIDE:
+            f.v[x] = real(2.0) * fc[x] * (jj + kk)
+        else:
+            f.v[x] = real(0.5) * fc[x] * (jj * ij + kk * ik)
+        f.w[x] = fc[x] * (n.slope[j] * jj + n.slope[k] * kk) + slope[x] * (jj + kk - cross)
+
+
+@kernel
+def _scatter(group, begin, low, high, n, t, f):
+    """Gradients of the neighbors from those of cos (u), argument (v) and logarithm of the cutoffs (w) of each triple.
+
+    The gradient by r_ij is (along_j + apart) r_ij + (across - apart) r_ik; that by r_ik has j and k exchanged.
+    """
+    disjoint()
+    real = f.u.dtype.type
+    js, ks, cos = t.j[begin + low : begin + high], t.k[begin + low : begin + high], t.cos[begin + low : begin + high]
+    fc, slope = t.fc[begin + low : begin + high], t.slope[begin + low : begin + high]
+    u, v, w, p = f.u[low:high], f.v[low:high], f.w[low:high], f.p[low:high]
+    narrow, wide = group.kind == NARROW, group.kind == WIDE
+    for x in range(high - low):
+        j, k = js[x], ks[x]
         ij, ik = n.inverse[j], n.inverse[k]
-        f.u[t] = c.fc[t] * (cross * ij * ik - c.cos[t] * (jj * ij * ij + kk * ik * ik))
-        if group.kind == NARROW:
-            jk = jj + kk - cross
-            f.v[t] = 2.0 * c.fc[t] * (jj + kk + jk)
-            f.w[t] = c.fc[t] * (n.slope[j] / n.fc[j] * jj * ij + n.slope[k] / n.fc[k] * kk * ik) + c.kappa[t] * jk
+        of_cos, of_argument, of_cutoffs = u[x] * fc[x], v[x] * fc[x], w[x] * fc[x]
+        along_j = of_cutoffs * n.slope[j] - of_cos * cos[x] * ij * ij
+        along_k = of_cutoffs * n.slope[k] - of_cos * cos[x] * ik * ik
+        apart = w[x] * slope[x]
+        if narrow:
+            apart += real(2.0) * of_argument
+        if narrow or wide:
+            along_j += real(2.0) * of_argument
+            along_k += real(2.0) * of_argument
         else:
-            f.v[t] = c.fc[t] * (2.0 * (jj + kk) if group.kind == WIDE else 0.5 * (jj * ij + kk * ik))
-            f.w[t] = n.slope[j] * n.fc[k] * jj * ij + n.slope[k] * n.fc[j] * kk * ik
-
-
-@kernel
-def _scatter(group, first, last, n, c, f, local):
-    """Gradients of the center's pairs from those of cos (u), argument (v) and cutoff product (w) of each triple."""
-    for t in range(first, last):
-        j, k = c.j[t], c.k[t]
-        ij, ik, fc = n.inverse[j], n.inverse[k], c.fc[t]
-        of_cos = f.u[t] * fc
-        of_argument = f.v[t] * fc
-        along_j, along_k = -of_cos * c.cos[t] * ij * ij, -of_cos * c.cos[t] * ik * ik
-        across, apart = of_cos * ij * ik, 0.0
-        if group.kind == NARROW:
-            along_j += 2.0 * of_argument + f.w[t] * fc * n.slope[j] / n.fc[j] * ij
-            along_k += 2.0 * of_argument + f.w[t] * fc * n.slope[k] / n.fc[k] * ik
-            apart = 2.0 * of_argument + f.w[t] * c.kappa[t]
-        else:
-            along_j += f.w[t] * n.slope[j] * n.fc[k] * ij
-            along_k += f.w[t] * n.slope[k] * n.fc[j] * ik
-            along_j += 2.0 * of_argument if group.kind == WIDE else 0.5 * of_argument * ij
-            along_k += 2.0 * of_argument if group.kind == WIDE else 0.5 * of_argument * ik
-        # The gradient by r_ij is along_j r_ij + across r_ik - apart r_jk, that by r_ik the same with + apart.
-        local[j, 0] += (along_j + apart) * n.x[j] + (across - apart) * n.x[k]
-        local[j, 1] += (along_j + apart) * n.y[j] + (across - apart) * n.y[k]
-        local[j, 2] += (along_j + apart) * n.z[j] + (across - apart) * n.z[k]
-        local[k, 0] += (along_k + apart) * n.x[k] + (across - apart) * n.x[j]
-        local[k, 1] += (along_k + apart) * n.y[k] + (across - apart) * n.y[j]
-        local[k, 2] += (along_k + apart) * n.z[k] + (across - apart) * n.z[j]
+            along_j += real(0.5) * of_argument * ij
+            along_k += real(0.5) * of_argument * ik
+        p[x] = of_cos * ij * ik - apart
+        u[x] = along_j + apart
+        v[x] = along_k + apart
+    x = 0
+    while x < high - low:
+        j = js[x]
+        xj, yj, zj = n.x[j], n.y[j], n.z[j]
+        along = gx = gy = gz = real(0.0)
+        while x < high - low and js[x] == j:
+            k, across = ks[x], p[x]
+            n.motion[k, 0] += v[x]
+            n.motion[k, 1] += across * xj
+            n.motion[k, 2] += across * yj
+            n.motion[k, 3] += across * zj
+            along += u[x]
+            gx += across * n.x[k]
+            gy += across * n.y[k]
+            gz += across * n.z[k]
+            x += 1
+        n.motion[j, 0] += along
+        n.motion[j, 1] += gx
+        n.motion[j, 2] += gy
+        n.motion[j, 3] += gz

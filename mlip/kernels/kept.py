@@ -12,7 +12,7 @@ from mlip.kernels.compile import kernel
 # compiler knows that nothing overlaps.
 
 
-@kernel
+@kernel(allocates=True)
 def kept_gradients(rows, chosen, given, result):
     """Product with the transposed Jacobian: given (N,D) by atom, result (P,3) by pair."""
     g = np.empty(rows.jacobian.shape[2], rows.jacobian.dtype)
@@ -29,7 +29,7 @@ def kept_gradients(rows, chosen, given, result):
             result[p, 0], result[p, 1], result[p, 2] = _projected(rows.jacobian[row], g)
 
 
-@kernel
+@kernel(allocates=True)
 def kept_changes(rows, chosen, given, result):
     """Product with the Jacobian: given (P,3) by pair, added to result (N,D) by atom."""
     total = np.zeros(rows.jacobian.shape[2], rows.jacobian.dtype)

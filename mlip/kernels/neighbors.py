@@ -64,7 +64,7 @@ def _elements(cell):
     return a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2]
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def direct(positions, cell, inverse, margin, limit):
     """Pairs, shifts and distances of up to the square root of `limit`, by trying each atom with each.
 
@@ -76,12 +76,12 @@ def direct(positions, cell, inverse, margin, limit):
     return room
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def _room(count):
     return np.empty((2, count), np.int64), np.empty((count, 3)), np.empty(count)
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def _direct(positions, cell, inverse, margin, limit, fill, pairs, shifts, distances):
     """Number of pairs, which are written if asked for."""
     a = _elements(cell)
@@ -109,7 +109,7 @@ def _direct(positions, cell, inverse, margin, limit, fill, pairs, shifts, distan
     return count
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def sorted_into_bins(positions, inverse, low, scale, bins, reach, periodic):
     """The grid: a coordinate's bin is (fraction - low) scale, or along an open axis the outermost one."""
     atoms = positions.shape[0]
@@ -140,13 +140,13 @@ def sorted_into_bins(positions, inverse, low, scale, bins, reach, periodic):
     return grid
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def _room_for_runs(grid):
     most = (2 * grid.reach[0] + 1) * (2 * grid.reach[1] + 1) * (2 * grid.reach[2] // grid.bins[2] + 2)
     return np.empty((most, 2), np.int64), np.empty((most, 3))
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def _runs(t, grid, runs, images):
     """Slots (from, to) with all that may be a neighbor of the atom in slot t, and the image of the cell each is in.
 
@@ -176,7 +176,7 @@ def _runs(t, grid, runs, images):
     return count
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def count_pairs(begin, end, grid, cell, limit, counts):
     """Number of neighbors of each atom in the slots from begin to end. (Unsigned indices let the loop vectorize.)"""
     a = _elements(cell)
@@ -192,7 +192,7 @@ def count_pairs(begin, end, grid, cell, limit, counts):
         counts[grid.atom[t]] = count
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def fill_pairs(begin, end, grid, cell, limit, start, pairs, shifts, distances):
     """Neighbors of each atom in the slots from begin to end, sorted, from start (N+1,) of the atom on."""
     a = _elements(cell)
@@ -235,7 +235,7 @@ def fill_pairs(begin, end, grid, cell, limit, start, pairs, shifts, distances):
             p += np.uint64(1)
 
 
-@kernel(fast=False)
+@kernel(fast=False, allocates=True)
 def _by_atom(key, spare, count, atoms, bound):
     """The keys sorted by their upper 32 bits, a number below `atoms`, equal ones in the order they had (radix sort)."""
     mask = (1 << DIGIT) - 1

@@ -1,4 +1,4 @@
-"""CPU kernels (numba) of the atomic networks and of forces, for dynamics."""
+"""CPU kernels (numba) of the atomic networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 
 from mlip.kernels.arithmetic import exponential
-from mlip.kernels.compile import kernel
+from mlip.kernels.compile import disjoint, kernel
 
 SILU, TANH, SIGMOID, SOFTPLUS, CELU, GELU, RELU, GAUSSIAN, COSINE = range(9)
 KINDS = {
@@ -26,75 +26,149 @@ KINDS = {
 # Networks of E elements: activation (E,), widths (E,L+1) of inputs and layers, 0 where there is none; weights one after
 # the other in one array, each layer's matrix (out,in) then its bias, from offset (E,L) on.
 Networks = namedtuple("Networks", "activation widths offset weights")
+# Layers of some atoms: values and slopes, a row for each layer; which atoms.
+Layers = namedtuple("Layers", "values slopes atoms")
 
 
 @kernel(inline="always")
 def _activation(x, kind):
     """Activation function and its slope."""
+    real = type(x)
+    one, zero = real(1.0), real(0.0)
     if kind == RELU:
-        return (x, 1.0) if x > 0 else (0.0, 0.0)
+        return max(x, zero), one if x > zero else zero
     if kind == GAUSSIAN:
-        y = exponential(-0.5 * x * x)
+        y = exponential(real(-0.5) * x * x)
         return y, -x * y
     if kind == COSINE:
         return math.cos(x), -math.sin(x)
     if kind == GELU:
-        half = 0.5 * math.erfc(-x / math.sqrt(2.0))
-        return x * half, half + x * exponential(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+        half = real(0.5) * math.erfc(x * real(-math.sqrt(0.5)))
+        return x * half, half + x * exponential(real(-0.5) * x * x) * real(1.0 / math.sqrt(2.0 * math.pi))
     e = exponential(-abs(x))
     if kind == CELU:
-        return (x, 1.0) if x > 0 else (e - 1.0, e)
+        return x if x > zero else e - one, one if x > zero else e
     if kind == TANH:
-        y = (1.0 - e * e) / (1.0 + e * e)
-        return (y if x > 0 else -y), 1.0 - y * y
-    sigmoid = 1.0 / (1.0 + e) if x > 0 else e / (1.0 + e)
+        y = (one - e * e) / (one + e * e)
+        return y if x > zero else -y, one - y * y
+    sigmoid = (one if x > zero else e) / (one + e)
     if kind == SIGMOID:
-        return sigmoid, sigmoid * (1.0 - sigmoid)
+        return sigmoid, sigmoid * (one - sigmoid)
     if kind == SOFTPLUS:
-        return max(x, 0.0) + math.log1p(e), sigmoid
-    return x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid))
+        return max(x, zero) + math.log1p(e), sigmoid
+    return x * sigmoid, sigmoid * (one + x * (one - sigmoid))
 
 
 @kernel
+def _activate(kind, values, slopes):
+    """Activate values in place; loops of their own for what is used most, so that they vectorize."""
+    disjoint()
+    if kind == SILU:
+        for w in range(values.shape[0]):
+            values[w], slopes[w] = _activation(values[w], SILU)
+    elif kind == TANH:
+        for w in range(values.shape[0]):
+            values[w], slopes[w] = _activation(values[w], TANH)
+    else:
+        for w in range(values.shape[0]):
+            values[w], slopes[w] = _activation(values[w], kind)
+
+
+@kernel
+def _forward(matrix, bias, inputs, outputs):
+    """outputs = inputs matrix^T + bias, a row for each atom; four rows of weights at once, read once for all atoms."""
+    disjoint()
+    last = matrix.shape[0] - 1
+    for o in range(0, last + 1, 4):
+        p, q, r = min(o + 1, last), min(o + 2, last), min(o + 3, last)
+        for a in range(inputs.shape[0]):
+            of_o, of_p, of_q, of_r = bias[o], bias[p], bias[q], bias[r]
+            for i in range(matrix.shape[1]):
+                x = inputs[a, i]
+                of_o += matrix[o, i] * x
+                of_p += matrix[p, i] * x
+                of_q += matrix[q, i] * x
+                of_r += matrix[r, i] * x
+            outputs[a, o], outputs[a, p], outputs[a, q], outputs[a, r] = of_o, of_p, of_q, of_r
+
+
+@kernel
+def _backward(matrix, outputs, inputs):
+    """inputs = outputs matrix, the gradient that goes back; four rows of weights at once."""
+    disjoint()
+    zero, last = matrix.dtype.type(0.0), matrix.shape[0] - 1
+    for a in range(inputs.shape[0]):
+        for i in range(matrix.shape[1]):
+            inputs[a, i] = zero
+    for o in range(0, last + 1, 4):
+        p, q, r = min(o + 1, last), min(o + 2, last), min(o + 3, last)
+        for a in range(inputs.shape[0]):
+            by_o = outputs[a, o]
+            by_p, by_q = outputs[a, p] if o + 1 <= last else zero, outputs[a, q] if o + 2 <= last else zero
+            by_r = outputs[a, r] if o + 3 <= last else zero
+            for i in range(matrix.shape[1]):
+                inputs[a, i] += (matrix[o, i] * by_o + matrix[p, i] * by_p) + (
+                    matrix[q, i] * by_q + matrix[r, i] * by_r
+                )
+
+
+@kernel(allocates=True)
+def room_for_networks(networks, atoms):
+    """Empty arrays for the layers of so many atoms."""
+    layers, width, real = networks.offset.shape[1], atoms * networks.widths.max(), networks.weights.dtype
+    return Layers(np.empty((layers + 1, width), real), np.empty((layers, width), real), np.empty(atoms, np.int64))
+
+
+@kernel(allocates=True)
 def network_energies(networks, element, features, energies, gradients):
-    """Output of each atom's network, and its gradient by the atom's features (N,D)."""
-    layers = networks.offset.shape[1]
+    """Output of each atom's network, and its gradient by the atom's features (N,D), in the weights' precision."""
+    block_energies(networks, element, features, room_for_networks(networks, element.shape[0]), energies, gradients)
+
+
+@kernel
+def block_energies(networks, element, features, room, energies, gradients):
+    """The same in arrays that are there."""
+    values, slopes, atoms = room
     for e in range(networks.activation.shape[0]):
-        atoms = np.flatnonzero(element == e)
-        if atoms.shape[0] == 0:
+        count = 0
+        for a in range(element.shape[0]):
+            if element[a] == e:
+                atoms[count] = a
+                count += 1
+        if count == 0:
             continue
-        widths, kind = networks.widths[e], networks.activation[e]
-        depth = 0
-        while depth < layers and widths[depth + 1] > 0:
+        widths, depth = networks.widths[e], 0
+        while depth < networks.offset.shape[1] and widths[depth + 1] > 0:
             depth += 1
-        widest = widths.max()
-        values = np.empty((atoms.shape[0], widths[0]), networks.weights.dtype)
-        for a in range(atoms.shape[0]):
+        for a in range(count):
             for d in range(widths[0]):
-                values[a, d] = features[atoms[a], d]
-        slopes = np.empty((depth, atoms.shape[0], widest), networks.weights.dtype)
+                values[0, a * widths[0] + d] = features[atoms[a], d]
         for layer in range(depth):
             matrix, bias = _layer(networks, e, layer)
-            values = np.dot(values, matrix.T)
-            for a in range(values.shape[0]):
-                for w in range(values.shape[1]):
-                    values[a, w] += bias[w]
-                    if layer < depth - 1:
-                        value, slope = _activation(np.float64(values[a, w]), kind)
-                        values[a, w] = value
-                        slopes[layer, a, w] = slope
-        back = np.ones((atoms.shape[0], 1), networks.weights.dtype)
-        for a in range(atoms.shape[0]):
-            energies[atoms[a]] = values[a, 0]
+            outputs = _rows(values[layer + 1], count, widths[layer + 1])
+            _forward(matrix, bias, _rows(values[layer], count, widths[layer]), outputs)
+            if layer < depth - 1:
+                size = count * widths[layer + 1]
+                _activate(networks.activation[e], values[layer + 1, :size], slopes[layer, :size])
+        for a in range(count):
+            energies[atoms[a]] = values[depth, a]
+            values[depth, a] = 1.0
         for layer in range(depth - 1, -1, -1):
-            back = np.dot(back, _layer(networks, e, layer)[0])
-            if layer > 0:
-                for a in range(back.shape[0]):
-                    for w in range(back.shape[1]):
-                        back[a, w] *= slopes[layer - 1, a, w]
-        for a in range(atoms.shape[0]):
+            matrix, _ = _layer(networks, e, layer)
+            if layer < depth - 1:
+                for x in range(count * widths[layer + 1]):
+                    values[layer + 1, x] *= slopes[layer, x]
+            outputs = _rows(values[layer + 1], count, widths[layer + 1])
+            _backward(matrix, outputs, _rows(values[layer], count, widths[layer]))
+        for a in range(count):
             for d in range(widths[0]):
-                gradients[atoms[a], d] = back[a, d]
+                gradients[atoms[a], d] = values[0, a * widths[0] + d]
+
+
+@kernel(inline="always")
+def _rows(values, count, width):
+    """The first values as one row for each atom."""
+    return values[: count * width].reshape((count, width))
 
 
 @kernel
@@ -104,24 +178,3 @@ def _layer(networks, e, layer):
     first = networks.offset[e, layer]
     matrix = networks.weights[first : first + n_in * n_out].reshape((n_out, n_in))
     return matrix, networks.weights[first + n_in * n_out : first + n_in * n_out + n_out]
-
-
-@kernel
-def pair_geometry(positions, cell, center, neighbor, shifts, vectors):
-    """Vectors from each center to its neighbor through the periodic boundary."""
-    for p in range(center.shape[0]):
-        for x in range(3):
-            vectors[p, x] = positions[neighbor[p], x] - positions[center[p], x]
-            for k in range(3):
-                vectors[p, x] += shifts[p, k] * cell[k, x]
-
-
-@kernel
-def forces_and_virial(center, neighbor, vectors, gradients, forces, virial):
-    """Add each pair's gradient to its center's force, take it from its neighbor's, and sum vector times gradient."""
-    for p in range(center.shape[0]):
-        for x in range(3):
-            forces[center[p], x] += gradients[p, x]
-            forces[neighbor[p], x] -= gradients[p, x]
-            for y in range(3):
-                virial[x, y] += vectors[p, x] * gradients[p, y]

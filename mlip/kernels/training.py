@@ -57,7 +57,7 @@ def _activate(sums, bias, kind, values, slopes, curvatures):
             values[a, w], slopes[a, w], curvatures[a, w] = _curve(sums[a, w] + bias[w], kind)
 
 
-@kernel
+@kernel(allocates=True)
 def _layer(networks, flat, e, layer):
     """Matrix (out,in) and bias of a layer in an array that is laid out like the weights, without a copy."""
     n_in, n_out = networks.widths[e, layer], networks.widths[e, layer + 1]
@@ -75,7 +75,7 @@ def _depth(networks, e):
     return depth
 
 
-@kernel
+@kernel(allocates=True)
 def _part(work, networks, start, e, layer):
     """Place of hidden layer `layer` (from 1) of the atoms of element e in a work array."""
     n, width = start[e + 1] - start[e], networks.widths[e, layer]
@@ -85,7 +85,7 @@ def _part(work, networks, start, e, layer):
     return work.reshape(-1)[first : first + n * width].reshape((n, width))
 
 
-@kernel
+@kernel(allocates=True)
 def forward(networks, start, order, shift, scale, features, inputs, work, outputs, gradients):
     """Outputs of the networks and their gradients by the features; what `backward` needs is left in inputs and work.
 
@@ -129,7 +129,7 @@ def forward(networks, start, order, shift, scale, features, inputs, work, output
                 gradients[atom, d] = back[a, d] / scale[e, d]
 
 
-@kernel
+@kernel(allocates=True)
 def backward(networks, start, order, scale, inputs, work, by_outputs, by_gradients, weight_gradients):
     """Add the gradients by the weights, given the loss's derivatives by outputs and by gradients."""
     values, slopes, curvatures, by_values = work
@@ -180,12 +180,3 @@ def backward(networks, start, order, scale, inputs, work, by_outputs, by_gradien
                     for w in range(back.shape[1]):
                         back[a, w] *= slope[a, w]
                         back[a, w] += by_value[a, w] * curvature[a, w] * sum_change[a, w]
-
-
-@kernel
-def add_forces(center, neighbor, gradients, forces):
-    """Add each pair's gradient to its center's force and take it from its neighbor's."""
-    for p in range(center.shape[0]):
-        for axis in range(3):
-            forces[center[p], axis] += gradients[p, axis]
-            forces[neighbor[p], axis] -= gradients[p, axis]

@@ -14,7 +14,7 @@ def forces_of(batch: AtomsBatch, gradient: Float[Tensor, "P 3"]) -> Float[Tensor
     r"""Forces :math:`\mathbf F_i = \sum_{p:\,center = i} \mathbf g_p - \sum_{p:\,neighbor = i} \mathbf g_p` (eV/Å)."""
     forces = gradient.new_zeros(len(batch.numbers), 3)
     if forces.device.type == "cpu" and not gradient.requires_grad and has_kernels():
-        from mlip.kernels.training import add_forces
+        from mlip.kernels.evaluation import add_forces
 
         add_forces(*batch.pairs.numpy(), gradient.numpy(), forces.numpy())
         return forces

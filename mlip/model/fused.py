@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from mlip.batch import AtomsBatch
-from mlip.descriptors.compiled import AtVectors, compiled, pair_table
+from mlip.descriptors.compiled import compiled, in_threads, pair_table
 from mlip.kernels import network as kernels
-from mlip.kernels.arithmetic import FEATURES, GRADIENTS
+from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
+from mlip.kernels.products import block_bounds
 from mlip.model.potential import Potential
 
 
@@ -22,15 +23,6 @@ class FusedResult(NamedTuple):
     forces: Float[np.ndarray, "N 3"]  # eV/Å
     stress: Float[np.ndarray, "3 3"] | None  # eV/Å³, ASE's sign; None without a volume
     atomic_energies: Float[np.ndarray, "N"]  # eV
-
-
-class Topology(NamedTuple):
-    """What stays the same between two neighbor searches."""
-
-    table: Any  # pairs by center, without vectors
-    center: Int[np.ndarray, "P"]
-    neighbor: Int[np.ndarray, "P"]
-    shifts: Float[np.ndarray, "P 3"]
 
 
 class FusedPotential:
@@ -44,8 +36,9 @@ class FusedPotential:
         self.potential = potential
         self.features = compiled(potential.descriptor)
         self.networks, self.offsets = _tables(potential)
-        self._searched: AtomsBatch | None = None  # the batch that the topology is of
-        self._topology: Topology
+        self._searched: AtomsBatch | None = None  # the batch that these two are of
+        self._topology: Any = None
+        self._bounds: Any = None
 
     def __call__(self, batch: AtomsBatch) -> FusedResult:
         """Evaluate a batch of one structure.
@@ -61,18 +54,29 @@ class FusedPotential:
         Raises:
             ValueError: an element that the potential does not know.
         """
-        table, center, neighbor, shifts = self._topology_of(batch)
-        vectors = np.empty((len(center), 3))
-        kernels.pair_geometry(positions, cell, center, neighbor, shifts, vectors)
-        place = AtVectors(self.features, table._replace(vectors=vectors))
-        features = place.made(FEATURES)
-        outputs, by_features = np.empty(len(positions)), np.empty(features.shape)
-        kernels.network_energies(self.networks, table.element, features, outputs, by_features)
-        gradients = place.made(GRADIENTS, by_features)
-        forces, virial = np.zeros(positions.shape), np.zeros((3, 3))
-        kernels.forces_and_virial(center, neighbor, vectors, gradients, forces, virial)
+        topology, bounds = self._topology_of(batch)
+        outputs, forces = np.empty(len(positions)), np.zeros(positions.shape)
+        gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
+        virials = np.zeros((len(bounds) - 1, 3, 3))
+
+        def evaluate(first: int, last: int) -> None:
+            evaluate_blocks(
+                bounds[first : last + 1],
+                topology,
+                positions,
+                cell,
+                self.features.functions,
+                self.networks,
+                outputs,
+                gradients,
+                virials[first:last],
+            )
+
+        in_threads(len(topology.center), len(bounds) - 1, evaluate)
+        add_forces(topology.center, topology.neighbor, gradients, forces)
         volume = _volume(cell)
-        atomic_energies = outputs + self.offsets[table.element]
+        atomic_energies = outputs + self.offsets[topology.element]
+        virial = virials.sum(axis=0)
         return FusedResult(
             energy=float(atomic_energies.sum()),
             forces=forces,
@@ -80,15 +84,17 @@ class FusedPotential:
             atomic_energies=atomic_energies,
         )
 
-    def _topology_of(self, batch: AtomsBatch) -> Topology:
-        """Pairs by center; made anew only when the batch has other tensors than the last, after a neighbor search."""
+    def _topology_of(self, batch: AtomsBatch) -> tuple[Topology, np.ndarray]:
+        """Pairs and blocks; made anew only when the batch has other tensors than the last, after a neighbor search."""
         old = self._searched
         if old is None or old.numbers is not batch.numbers or old.pairs is not batch.pairs:
             element = self.potential.element_of(batch.numbers).numpy()
             center, neighbor = batch.pairs.numpy()
-            self._topology = Topology(pair_table(element, center, neighbor), center, neighbor, batch.shifts.numpy())
+            table = pair_table(element, center, neighbor)
+            self._topology = Topology(table.start, element, center, neighbor, table.neighbor, batch.shifts.numpy())
+            self._bounds = block_bounds(table.start, self.features.angular_groups)
             self._searched = batch
-        return self._topology
+        return self._topology, self._bounds
 
 
 def _volume(cell: np.ndarray) -> float:
@@ -121,7 +127,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
             filled += matrix.size + bias.size
     activation = np.array([kernels.KINDS[name] for name in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
-    nothing = np.zeros((elements, len(potential.descriptor.functions)))
+    nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)
     outputs = np.empty(elements)
     kernels.network_energies(networks, np.arange(elements), nothing, outputs, np.empty_like(nothing))
     references = potential.reference_energies.cpu().numpy()

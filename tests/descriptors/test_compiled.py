@@ -14,7 +14,10 @@ from mlip.descriptors.compiled import CompiledACSF, compiled
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
 from mlip.descriptors.parameters import behler_angular, radial_grid
+from mlip.kernels.angular import CHUNK
+from mlip.kernels.arithmetic import CHANGES, COSINE, FEATURES, GRADIENTS, JACOBIAN, POLYNOMIAL, TANH, cutoff_values
 from mlip.kernels.compile import cache_folder
+from mlip.kernels.products import TRIPLES
 from mlip.neighbors import neighbor_pairs
 from mlip.structure import Structure
 
@@ -35,7 +38,7 @@ def parameters(draw):
     if kind in (Radial, Shifted):
         values["r_s"] = draw(st.floats(0, 4))
     if kind is not Radial:
-        values["zeta"] = draw(st.sampled_from([1.0, 1.5, 2.0, 7.0, 32.0, 64.0]))
+        values["zeta"] = draw(st.sampled_from([1.0, 1.25, 1.5, 2.0, 4.0, 7.0, 12.5, 32.0, 64.0]))
     if kind is Shifted:
         values["theta_s"] = draw(st.floats(0, np.pi))
     if kind in (Narrow, Wide):
@@ -154,14 +157,48 @@ def test_atoms_on_a_line(kind):
     assert torch.isfinite(kernels.jacobian(batch.numbers, batch.pairs, vectors)).all()
 
 
-def test_single_precision_in_and_out():
-    descriptor = ACSF(ELEMENTS, radial_grid(ELEMENTS, cutoff=4.0, count=3))
-    batch, _ = to_batch(crystal(27), 4.0)
+@given(chosen=st.lists(parameters(), min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1))
+def test_single_precision(chosen, seed):
+    """All products in float32, from vectors formed in float64, are those in float64 to 1e-5 of what they add up."""
+    descriptor = ACSF(ELEMENTS, [kind(**values) for kind, values in chosen])
+    batch, _ = to_batch(random_structure(seed, 6, (True, True, False), 1), descriptor.cutoff)
+    if not batch.pairs.numel():
+        return
+    kernels, vectors = CompiledACSF(descriptor), pair_vectors(batch)
+    exact, rounded = (kernels.at(batch.numbers, batch.pairs, vectors.to(t)) for t in (torch.float64, torch.float32))
+    jacobian = np.abs(exact.made(JACOBIAN)).reshape(-1, 3, len(chosen))
+    assert rounded.made(JACOBIAN).dtype == np.float32
+    np.testing.assert_allclose(rounded.made(FEATURES), exact.made(FEATURES), rtol=1e-5, atol=1e-5)
+    generator = np.random.default_rng(seed)
+    g = generator.standard_normal((len(batch.numbers), len(chosen)))
+    v = generator.standard_normal(vectors.shape)
+    scale = max(1.0, float(jacobian.max()))
+    for product, factor in ((GRADIENTS, g), (CHANGES, v)):
+        found, expected = rounded.made(product, factor), exact.made(product, factor)
+        assert np.isfinite(found).all()
+        assert np.abs(found - expected).max() <= 1e-5 * scale * max(1.0, float(np.abs(expected).max()))
+
+
+def test_a_block_may_have_more_triples_than_a_chunk_and_a_center_more_than_a_block():
+    """Centers with 3 and with some hundred neighbors, many classes: the parts of the kernels meet everywhere."""
+    chosen = [
+        *behler_angular(ELEMENTS, kind="narrow", cutoff=6.6, etas=[0.01, 0.1], zetas=[1, 2.5]),
+        *behler_angular(ELEMENTS, kind="wide", cutoff=6.6, etas=[0.05], zetas=[3]),
+        *radial_grid(ELEMENTS, cutoff=5.0, count=5),
+    ]
+    descriptor = ACSF(ELEMENTS, chosen)
+    dense = crystal(27)
+    positions = np.concatenate([dense.positions, [[60.0, 0, 0], [61, 0, 0], [60, 1.1, 0], [60, 0, 1.2]]])
+    numbers = np.concatenate([dense.numbers, [8, 1, 1, 8]])
+    cell = np.diag([200.0, 6.6, 6.6])
+    structure = Structure(numbers, positions, cell, np.array([False, True, True]))
+    batch, _ = to_batch(structure, descriptor.cutoff)
     vectors = pair_vectors(batch)
-    features = compiled(descriptor)(batch.numbers, batch.pairs, vectors.float())
-    assert features.dtype == torch.float32
-    exact = descriptor(batch.numbers, batch.pairs, vectors)
-    assert (features.double() - exact).abs().max() < 1e-5 * exact.abs().max()
+    neighbors = np.bincount(batch.pairs[0].numpy())
+    assert neighbors.max() * (neighbors.max() - 1) > TRIPLES > CHUNK
+    same(
+        compiled(descriptor)(batch.numbers, batch.pairs, vectors), descriptor(batch.numbers, batch.pairs, vectors), 1e3
+    )
 
 
 def test_machine_code_of_other_sources_is_in_another_folder(monkeypatch, tmp_path):
@@ -171,3 +208,17 @@ def test_machine_code_of_other_sources_is_in_another_folder(monkeypatch, tmp_pat
     (tmp_path / "angular.py").write_text("# changed", encoding="utf-8")
     monkeypatch.setattr(room, "__file__", str(tmp_path / "compile.py"))
     assert cache_folder() != here and cache_folder().parent == here.parent
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 3e-15), (np.float32, 1e-6)])
+@pytest.mark.parametrize(("kind", "name"), [(COSINE, "cosine"), (TANH, "tanh"), (POLYNOMIAL, "polynomial")])
+def test_cutoff_functions_are_those_of_the_reference(kind, name, dtype, tolerance):
+    """Also at distances near zero and next to the cutoff, and their slopes."""
+    r = torch.tensor([1e-3, *np.linspace(0.01, 5.2, 500), 5.3 - 1e-9], dtype=torch.float64, requires_grad=True)
+    expected = CUTOFF_FUNCTIONS[name](r, 5.3)
+    (slope,) = torch.autograd.grad(expected.sum(), r)
+    squares = (r.detach().numpy() ** 2).astype(dtype)
+    value, per_r = np.empty_like(squares), np.empty_like(squares)
+    cutoff_values(squares, 5.3, kind, value, per_r)
+    np.testing.assert_allclose(value, expected.detach(), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(per_r * r.detach().numpy(), slope, rtol=0, atol=tolerance)

@@ -13,6 +13,7 @@ from mlip.model.evaluate import evaluate
 from mlip.model.fused import FusedPotential
 from mlip.model.networks import ACTIVATIONS as TORCH_ACTIVATIONS
 from mlip.model.networks import AtomicNetworks
+from mlip.structure import Structure
 
 STRUCTURES = {**zoo.STRUCTURES, "lone atom": zoo.LONE_ATOM}
 
@@ -67,3 +68,31 @@ def test_an_unknown_element_is_named():
     stranger = batch._replace(numbers=torch.full_like(batch.numbers, 79))
     with pytest.raises(ValueError, match="does not know Au"):
         FusedPotential(potential)(stranger)
+
+
+def test_blocks_threads_and_growing_cells():
+    """Many blocks of atoms: the same bits with any number of threads, and `evaluate`."""
+    potential = zoo.POTENTIALS["mixed cutoffs"]()
+    generator = np.random.default_rng(3)
+    grid = np.stack(np.meshgrid(*[np.arange(7)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    structure = Structure(
+        numbers=generator.choice(potential.elements, len(grid)),
+        positions=2.4 * grid + generator.uniform(-0.3, 0.3, grid.shape),
+        cell=2.4 * 7 * np.eye(3) + np.diag([0.5, 0.2], 1),
+        pbc=np.ones(3, dtype=bool),
+    )
+    batch, _ = to_batch(structure, potential.cutoff)
+    fused, found = FusedPotential(potential), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(fused(batch))
+    finally:
+        torch.set_num_threads(1)
+    for other in found[1:]:
+        assert other.energy == found[0].energy
+        for name in ("forces", "stress", "atomic_energies"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(found[0], name))
+    expected = evaluate(potential, batch, features=potential.descriptor)
+    np.testing.assert_allclose(found[0].forces, expected.forces, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(found[0].stress, expected.stress[0], rtol=1e-10, atol=1e-11)

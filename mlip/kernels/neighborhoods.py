@@ -1,0 +1,174 @@
+"""Neighbors and triples of a few centers, as structures of arrays: what the symmetry functions are computed from.
+
+Vectors are float64; all else is kept in the precision of the arithmetic, that of the arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+import numpy as np
+
+from mlip.kernels.arithmetic import cutoff_values
+from mlip.kernels.compile import disjoint, kernel
+
+RADIAL, NARROW, WIDE, SHIFTED = 0, 1, 2, 3
+PADDING = 16  # what is computed for triples is computed in whole vectors
+
+# All functions of a descriptor. A sphere is a cutoff with its function: cutoff (K,), cutoff_kind (K,). Row g of groups
+# (G+1,6) says what the functions of group g are (kind, sphere) and where its shells (eta, r_s), angles (zeta, lambda or
+# theta_s), functions and columns begin; they end where those of the next row begin. Functions are sorted by shell,
+# those of shell s from ends[s] to ends[s+1], function f with the angle angle_of[f]; columns has a row of functions for
+# each class. class_of (G,E,E,E) is the class of a center and two neighbors (or twice the one), -1 if there is none.
+Functions = namedtuple("Functions", "cutoff cutoff_kind groups class_of columns shells angles ends angle_of")
+# One group's part of these tables.
+Group = namedtuple("Group", "kind sphere cutoff cutoff_kind class_of columns shells angles ends angle_of")
+# Pairs by center: start (N+1), element (N,), element of the neighbor (P,), vectors (P,3).
+Pairs = namedtuple("Pairs", "start element neighbor vectors")
+# Neighbors by center, sphere and element: vector, distance, 1/r, cutoff function f, f'/(f r), place among all pairs.
+# Those of the element e are first[center, sphere, e] to first[center, sphere, e + 1]. motion (Q,4) has, for
+# changes, r.v and what the vector r changes by, v; for gradients two parts: what is multiplied with r, and the rest.
+Neighbors = namedtuple("Neighbors", "x y z r inverse fc slope pair motion first search")
+# Scratch of the search: squares of distances, those kept, their cutoff function and slope, their places.
+Search = namedtuple("Search", "squares kept fc slope place")
+# Triples: places of their neighbors, cos theta, argument of the radial factor, f_ij f_ik, f_jk and f_jk' / r_jk.
+# Row n of runs has triples first to last of one center (a row of the features) with the same functions: group, class,
+# row, first, last.
+Triples = namedtuple("Triples", "j k cos argument outer fc slope runs")
+
+
+@kernel
+def group_at(functions, g):
+    """One group of functions."""
+    kind, sphere, shell, angle, function, column = functions.groups[g]
+    _, _, shell_end, angle_end, function_end, column_end = functions.groups[g + 1]
+    columns = functions.columns[column:column_end].reshape((-1, function_end - function))
+    ends = functions.ends[shell + g : shell_end + g + 1]
+    shells, angles = functions.shells[shell:shell_end], functions.angles[angle:angle_end]
+    angle_of = functions.angle_of[function:function_end]
+    cutoff, cutoff_kind = functions.cutoff[sphere], functions.cutoff_kind[sphere]
+    return Group(
+        kind, sphere, cutoff, cutoff_kind, functions.class_of[g], columns, shells, angles, ends, angle_of
+    )  # fmt: skip
+
+
+@kernel(allocates=True)
+def room_for_neighbors(real, most, centers, spheres, elements):
+    """Empty arrays for `most` neighbors."""
+    rows, search = np.empty((7, most), real), np.empty((4, most))
+    return Neighbors(
+        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], np.empty(most, np.int64),
+        np.zeros((most, 4), real), np.empty((centers, spheres, elements + 1), np.int64),
+        Search(search[0], search[1], search[2], search[3], np.empty(most + 1, np.int64)),
+    )  # fmt: skip
+
+
+@kernel(allocates=True)
+def room_for_triples(real, most, runs):
+    """Empty arrays for `most` triples."""
+    rows, places = np.empty((5, most + PADDING), real), np.empty((2, most + PADDING), np.uint32)
+    runs = np.empty((runs, 5), np.int64)
+    return Triples(places[0], places[1], rows[0], rows[1], rows[2], rows[3], rows[4], runs)
+
+
+@kernel
+def add_neighbors(center, first_pair, element, vectors, functions, n, filled):
+    """Neighbors of a center in each sphere, of all its pairs; returns how many there are then in all."""
+    disjoint()
+    count = element.shape[0]
+    squares, kept, fc, slope, place = n.search
+    for p in range(count):
+        squares[p] = vectors[p, 0] ** 2 + vectors[p, 1] ** 2 + vectors[p, 2] ** 2
+    for sphere in range(functions.cutoff.shape[0]):
+        first, cutoff = n.first[center, sphere], functions.cutoff[sphere]
+        found = 0
+        for e in range(first.shape[0] - 1):
+            first[e] = filled + found
+            for p in range(count):
+                place[found] = p
+                found += (element[p] == e) & (squares[p] < cutoff * cutoff)
+        first[first.shape[0] - 1] = filled + found
+        for q in range(found):
+            kept[q] = squares[place[q]]
+        cutoff_values(kept[:found], cutoff, functions.cutoff_kind[sphere], fc, slope)
+        for q in range(found):
+            p, r = place[q], math.sqrt(kept[q])
+            n.x[filled + q], n.y[filled + q], n.z[filled + q] = vectors[p, 0], vectors[p, 1], vectors[p, 2]
+            n.r[filled + q], n.inverse[filled + q], n.fc[filled + q] = r, 1.0 / r, fc[q]
+            n.slope[filled + q] = slope[q] / fc[q] if fc[q] != 0.0 else 0.0
+            n.pair[filled + q] = first_pair + p
+        filled += found
+    return filled
+
+
+@kernel
+def add_triples(g, group, element, row, first, n, t, used, filled):
+    """Triples of a center for one group; returns how many runs and triples there are then in all."""
+    before = filled
+    for a in range(first.shape[0] - 1):
+        for b in range(a, first.shape[0] - 1):
+            of_class, begin = group.class_of[element, a, b], filled
+            if of_class < 0 or first[b] == first[b + 1]:
+                continue
+            for j in range(first[a], first[a + 1]):
+                low, high = max(j + 1, first[b]), first[b + 1]
+                end = _add_near(group, j, low, high, n, t, filled) if group.kind == NARROW else filled + high - low
+                for m in range(end - filled):
+                    t.j[filled + m] = j
+                if group.kind != NARROW:
+                    for m in range(high - low):
+                        t.k[filled + m] = low + m
+                filled = max(filled, end)
+            if filled > begin:
+                t.runs[used] = g, of_class, row, begin, filled
+                used += 1
+    _shape(group, before, filled, n, t)
+    return used, filled
+
+
+@kernel
+def _add_near(group, j, low, high, n, t, filled):
+    """Triples of neighbor j with those from low to high that are within the cutoff of it; cos keeps r_ij . r_ik."""
+    disjoint()
+    square, dot = t.fc[filled : filled + high - low], t.slope[filled : filled + high - low]
+    xs, ys, zs = n.x[low:high], n.y[low:high], n.z[low:high]
+    x, y, z = n.x[j], n.y[j], n.z[j]
+    for m in range(high - low):
+        dx, dy, dz = xs[m] - x, ys[m] - y, zs[m] - z
+        square[m] = dx * dx + dy * dy + dz * dz
+        dot[m] = x * xs[m] + y * ys[m] + z * zs[m]
+    cutoff2, place = square.dtype.type(group.cutoff * group.cutoff), np.uint64(filled)
+    for m in range(high - low):  # without a branch: the next triple overwrites one that is too wide
+        t.k[place], t.argument[place], t.cos[place] = low + m, square[m], dot[m]
+        place += np.uint64(square[m] < cutoff2)
+    return np.int64(place)
+
+
+@kernel
+def _shape(group, first, last, n, t):
+    """All that the triples' functions depend on."""
+    disjoint()
+    real = n.x.dtype.type
+    js, ks, cos, argument = t.j[first:last], t.k[first:last], t.cos[first:last], t.argument[first:last]
+    outer, fc, slope = t.outer[first:last], t.fc[first:last], t.slope[first:last]
+    if group.kind == NARROW:
+        cutoff_values(argument, group.cutoff, group.cutoff_kind, fc, slope)
+        for m in range(last - first):
+            j, k = js[m], ks[m]
+            cos[m] *= n.inverse[j] * n.inverse[k]
+            argument[m] += n.r[j] * n.r[j] + n.r[k] * n.r[k]
+            outer[m] = n.fc[j] * n.fc[k]
+    else:
+        for m in range(last - first):
+            j, k = js[m], ks[m]
+            dot = n.x[j] * n.x[k] + n.y[j] * n.y[k] + n.z[j] * n.z[k]
+            cos[m] = dot * (n.inverse[j] * n.inverse[k])
+            outer[m] = n.fc[j] * n.fc[k]
+            fc[m], slope[m] = real(1.0), real(0.0)
+        if group.kind == WIDE:
+            for m in range(last - first):
+                argument[m] = n.r[js[m]] * n.r[js[m]] + n.r[ks[m]] * n.r[ks[m]]
+        else:
+            for m in range(last - first):
+                argument[m] = real(0.5) * (n.r[js[m]] + n.r[ks[m]])
