@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import namedtuple
 
 import numpy as np
 
-from mlip.kernels.arithmetic import exponential
+from mlip.kernels.activations import SILU, TANH, curve
 from mlip.kernels.compile import disjoint, kernel
-
-SILU, TANH, SIGMOID, SOFTPLUS, CELU, GELU, RELU, GAUSSIAN, COSINE = range(9)
-KINDS = {
-    "silu": SILU,
-    "tanh": TANH,
-    "sigmoid": SIGMOID,
-    "softplus": SOFTPLUS,
-    "celu": CELU,
-    "gelu": GELU,
-    "relu": RELU,
-    "gaussian": GAUSSIAN,
-    "cosine": COSINE,
-}
 
 # Networks of E elements: activation (E,), widths (E,L+1) of inputs and layers, 0 where there is none; weights one after
 # the other in one array, each layer's matrix (out,in) then its bias, from offset (E,L) on.
@@ -30,48 +16,19 @@ Networks = namedtuple("Networks", "activation widths offset weights")
 Layers = namedtuple("Layers", "values slopes atoms")
 
 
-@kernel(inline="always")
-def _activation(x, kind):
-    """Activation function and its slope."""
-    real = type(x)
-    one, zero = real(1.0), real(0.0)
-    if kind == RELU:
-        return max(x, zero), one if x > zero else zero
-    if kind == GAUSSIAN:
-        y = exponential(real(-0.5) * x * x)
-        return y, -x * y
-    if kind == COSINE:
-        return math.cos(x), -math.sin(x)
-    if kind == GELU:
-        half = real(0.5) * math.erfc(x * real(-math.sqrt(0.5)))
-        return x * half, half + x * exponential(real(-0.5) * x * x) * real(1.0 / math.sqrt(2.0 * math.pi))
-    e = exponential(-abs(x))
-    if kind == CELU:
-        return x if x > zero else e - one, one if x > zero else e
-    if kind == TANH:
-        y = (one - e * e) / (one + e * e)
-        return y if x > zero else -y, one - y * y
-    sigmoid = (one if x > zero else e) / (one + e)
-    if kind == SIGMOID:
-        return sigmoid, sigmoid * (one - sigmoid)
-    if kind == SOFTPLUS:
-        return max(x, zero) + math.log1p(e), sigmoid
-    return x * sigmoid, sigmoid * (one + x * (one - sigmoid))
-
-
 @kernel
 def _activate(kind, values, slopes):
     """Activate values in place; loops of their own for what is used most, so that they vectorize."""
     disjoint()
     if kind == SILU:
         for w in range(values.shape[0]):
-            values[w], slopes[w] = _activation(values[w], SILU)
+            values[w], slopes[w], _ = curve(values[w], SILU)
     elif kind == TANH:
         for w in range(values.shape[0]):
-            values[w], slopes[w] = _activation(values[w], TANH)
+            values[w], slopes[w], _ = curve(values[w], TANH)
     else:
         for w in range(values.shape[0]):
-            values[w], slopes[w] = _activation(values[w], kind)
+            values[w], slopes[w], _ = curve(values[w], kind)
 
 
 @kernel

@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from mlip.kernels import network as names
-from mlip.kernels.arithmetic import exponential
+from mlip.kernels.activations import SILU, curve
 from mlip.kernels.compile import kernel
-
-
-@kernel(inline="always")
-def _curve(x, kind):
-    """Activation function, its slope and its curvature."""
-    if kind == names.RELU:
-        return max(x, 0.0), (1.0 if x > 0 else 0.0), 0.0
-    if kind == names.GAUSSIAN:
-        y = exponential(-0.5 * x * x)
-        return y, -x * y, (x * x - 1.0) * y
-    if kind == names.COSINE:
-        y = math.cos(x)
-        return y, -math.sin(x), -y
-    if kind == names.GELU:
-        half = 0.5 * math.erfc(-x / math.sqrt(2.0))
-        density = exponential(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-        return x * half, half + x * density, (2.0 - x * x) * density
-    e = exponential(-abs(x))
-    if kind == names.CELU:
-        return (x if x > 0 else e - 1.0), (1.0 if x > 0 else e), (0.0 if x > 0 else e)
-    if kind == names.TANH:
-        y = (1.0 - e * e) / (1.0 + e * e)
-        y = y if x > 0 else -y
-        return y, 1.0 - y * y, -2.0 * y * (1.0 - y * y)
-    sigma = (1.0 if x > 0 else e) / (1.0 + e)
-    slope = sigma * (1.0 - sigma)
-    if kind == names.SIGMOID:
-        return sigma, slope, slope * (1.0 - 2.0 * sigma)
-    if kind == names.SOFTPLUS:
-        return max(x, 0.0) + math.log1p(e), sigma, slope
-    value = x * sigma
-    rise = sigma + value * (1.0 - sigma)
-    return value, rise, (1.0 - sigma) * (2.0 * rise - value)
 
 
 @kernel
 def _activate(sums, bias, kind, values, slopes, curvatures):
     """Activation of sums plus bias, row by row."""
-    if kind == names.SILU:  # the usual one, apart so that it is vectorized
+    if kind == SILU:  # the usual one, apart so that it is vectorized
         for a in range(sums.shape[0]):
             for w in range(sums.shape[1]):
-                values[a, w], slopes[a, w], curvatures[a, w] = _curve(sums[a, w] + bias[w], names.SILU)
+                values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], SILU)
         return
     for a in range(sums.shape[0]):
         for w in range(sums.shape[1]):
-            values[a, w], slopes[a, w], curvatures[a, w] = _curve(sums[a, w] + bias[w], kind)
+            values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], kind)
 
 
 @kernel(allocates=True)

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.kernels import training as kernels
-from mlip.kernels.network import KINDS, Networks
+from mlip.kernels.activations import KINDS
+from mlip.kernels.network import Networks
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 

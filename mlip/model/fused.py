@@ -11,6 +11,7 @@ from jaxtyping import Float
 from mlip.batch import AtomsBatch
 from mlip.descriptors.compiled import compiled, in_threads, pair_table
 from mlip.kernels import network as kernels
+from mlip.kernels.activations import KINDS
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
 from mlip.model.potential import Potential
@@ -125,7 +126,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
             widths[e, n], widths[e, n + 1], offset[e, n] = matrix.shape[1], matrix.shape[0], filled
             pieces += [matrix.ravel(), bias]
             filled += matrix.size + bias.size
-    activation = np.array([kernels.KINDS[name] for name in potential.networks.activation])
+    activation = np.array([KINDS[name] for name in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
     nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)
     outputs = np.empty(elements)

@@ -8,7 +8,7 @@ import torch
 from physics import zoo
 
 from mlip.batch import to_batch
-from mlip.kernels.network import KINDS
+from mlip.kernels.activations import KINDS
 from mlip.model.evaluate import evaluate
 from mlip.model.fused import FusedPotential
 from mlip.model.networks import ACTIVATIONS as TORCH_ACTIVATIONS
