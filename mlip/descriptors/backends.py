@@ -22,14 +22,19 @@ logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
-class Backend(Protocol):
-    """An implementation of the features of every atom; `ACSF` itself is the reference."""
+class Featurizer(Protocol):
+    """What gives the features of every atom, and their derivatives by the pair vectors."""
 
     def __call__(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Features (N,D) from atomic numbers (N,), pairs (2,P) and pair vectors (P,3), differentiable by these."""
 
     def products(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Products:
         """Features and the products with their Jacobian at these pair vectors."""
+
+
+@runtime_checkable
+class Backend(Featurizer, Protocol):
+    """An implementation of the symmetry functions; `ACSF` itself is the reference."""
 
     def jacobian(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Derivative (P,3,D) of the center's features by each pair vector."""

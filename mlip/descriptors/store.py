@@ -56,6 +56,12 @@ class KeptFeatures:
         """The kept features; their gradient by `vectors` is a product with the kept Jacobian."""
         return differentiable(self, vectors)
 
+    def products(
+        self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
+    ) -> KeptFeatures:
+        """Itself: the products are kept whatever the vectors."""
+        return self
+
     def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
         """The product with the transposed Jacobian."""
         result = self.features.new_zeros(self._pairs, 3)

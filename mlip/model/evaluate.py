@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
-from mlip.descriptors.backends import fastest
+from mlip.descriptors.backends import Featurizer, fastest
 from mlip.model.derivatives import forces_of, stress_of
 from mlip.model.potential import Potential
-
-Featurize = Callable[[Tensor, Tensor, Tensor], Tensor]  # (numbers (N,), pairs (2,P), vectors (P,3)) -> features (N,D)
+from mlip.model.potential_pass import PotentialPass
 
 
 def evaluate(
@@ -22,7 +19,7 @@ def evaluate(
     forces: bool = True,
     stress: bool = True,
     train: bool = False,
-    features: Featurize | None = None,
+    features: Featurizer | None = None,
 ) -> Properties:
     r"""Energy of every structure, and its derivatives from one gradient by the pair vectors.
 
@@ -31,8 +28,8 @@ def evaluate(
     .. math:: \mathbf F_i = \sum_{p:\,center = i} \mathbf g_p - \sum_{p:\,neighbor = i} \mathbf g_p, \qquad
               \sigma = \frac1V \sum_p \mathbf r_p \otimes \mathbf g_p
 
-    `train` keeps the graph, so that a loss on forces and stress can be differentiated by the weights. `features`
-    replaces the fastest backend of the descriptor by something with the same values, such as the reference
+    `train` keeps the graph, so that anything made of energy, forces and stress can be differentiated by the weights.
+    `features` replaces the fastest backend of the descriptor by something with the same values, such as the reference
     (`potential.descriptor`) or features kept from an earlier pass.
     Stress needs forces.
 
@@ -41,22 +38,35 @@ def evaluate(
         the potential's dtype, atomic energies in eV (float64); forces and stress are None unless asked for.
     """
     vectors = pair_vectors(batch).to(potential.dtype)
-    with torch.set_grad_enabled(train or forces):
-        vectors.requires_grad_(forces)
-        featurize = features or fastest(potential.descriptor, vectors.device)
-        values = featurize(batch.numbers, batch.pairs, vectors)
-        atomic_energies = potential(values, batch.numbers)
-        energy = sum_per_structure(atomic_energies, batch)
-        if not forces:
-            return Properties(energy=energy, atomic_energies=atomic_energies)
-        if len(vectors) == 0:
-            gradient = vectors * 0
-        else:
-            (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=train)
-    result = Properties(
-        energy=energy,
-        forces=forces_of(batch, gradient),
-        stress=stress_of(batch, vectors.detach(), gradient) if stress else None,
-        atomic_energies=atomic_energies,
+    featurizer = features or fastest(potential.descriptor, vectors.device)
+    energies, gradient = (_differentiable if train else _by_products)(potential, batch, vectors, featurizer, forces)
+    result = Properties(energy=sum_per_structure(energies, batch), atomic_energies=energies)
+    if gradient is None:
+        return result
+    return result._replace(
+        forces=forces_of(batch, gradient), stress=stress_of(batch, vectors.detach(), gradient) if stress else None
     )
-    return result if train else result.detach()
+
+
+@torch.no_grad()
+def _by_products(
+    potential: Potential, batch: AtomsBatch, vectors: Tensor, featurizer: Featurizer, forces: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Atomic energies and the gradient by the pair vectors."""
+    products = featurizer.products(batch.numbers, batch.pairs, vectors)
+    model = PotentialPass(potential, products.features, batch.numbers)
+    return model.energies, products.pair_gradients(model.gradients) if forces else None
+
+
+@torch.enable_grad()
+def _differentiable(
+    potential: Potential, batch: AtomsBatch, vectors: Tensor, featurizer: Featurizer, forces: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The same with its history."""
+    vectors.requires_grad_(forces)
+    energies = potential(featurizer(batch.numbers, batch.pairs, vectors), batch.numbers)
+    if not forces:
+        return energies, None
+    if len(vectors) == 0:
+        return energies, vectors * 0
+    return energies, torch.autograd.grad(energies.sum(), vectors, create_graph=True)[0]

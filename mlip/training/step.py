@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,9 +12,9 @@ from mlip.descriptors.backends import fastest
 from mlip.descriptors.operation import Products
 from mlip.descriptors.store import KeptFeatures
 from mlip.kernels import has_kernels
-from mlip.model.backpropagation import NetworkPass
 from mlip.model.derivatives import forces_of, forces_transposed, stress_of, stress_transposed
 from mlip.model.potential import Potential
+from mlip.model.potential_pass import Pass, PotentialPass
 from mlip.model.weights import WeightTable
 from mlip.training.loss import Loss, LossTerms
 
@@ -30,7 +28,7 @@ class Step:
               \frac{\partial L}{\partial E}, \; v = \frac{\partial L}{\partial (J^T g)} \qquad
               u = J v = \frac{\partial L}{\partial g}
 
-    and the gradients by the weights from :math:`\partial L/\partial E` and u (`NetworkPass`). So J is used once
+    and the gradients by the weights from :math:`\partial L/\partial E` and u (`PotentialPass`). So J is used once
     forwards and once backwards. The predictions are those of `evaluate`.
     """
 
@@ -58,39 +56,28 @@ class Step:
             vectors = pair_vectors(batch).to(potential.dtype)
         if products is None:
             products = fastest(potential.descriptor, vectors.device).products(batch.numbers, batch.pairs, vectors)
-        element = potential.element_of(batch.numbers)
-        networks = self._networks(products.features, element)
-        outputs, lone = networks.outputs.double(), None
-        if potential.anchored:
-            nothing = torch.zeros_like(potential.scaling.shift, dtype=potential.dtype)
-            lone = self._networks(nothing, torch.arange(len(nothing)).to(element))
-            outputs -= lone.outputs.double()[element]
-        energies = potential.energy_scale * outputs + potential.reference_energies[element]
-        predicted = Properties(sum_per_structure(energies, batch))
+        model = PotentialPass(potential, products.features, batch.numbers, self._networks)
+        predicted = Properties(sum_per_structure(model.energies, batch))
         if forces or stress:
-            gradient = potential.energy_scale * products.pair_gradients(networks.gradients)
+            gradient = products.pair_gradients(model.gradients)
             predicted = predicted._replace(
                 forces=forces_of(batch, gradient), stress=stress_of(batch, vectors, gradient) if stress else None
             )
         terms, slopes = loss.with_slopes(predicted, labels, batch)
-        by_gradients = torch.zeros_like(networks.gradients)
+        by_gradients = torch.zeros_like(model.gradients)
         if slopes.forces is not None:
             changes = forces_transposed(batch, slopes.forces)
             if slopes.stress is not None:
                 changes += stress_transposed(batch, vectors, slopes.stress)
-            by_gradients = products.feature_changes(potential.energy_scale * changes)
-        by_outputs = (potential.energy_scale * slopes.energy).to(networks.outputs.dtype)[batch.structure]
-        networks.add_weight_gradients(by_outputs, by_gradients)
-        if lone is not None:
-            by_lone = torch.zeros_like(lone.outputs).index_add_(0, element, by_outputs, alpha=-1)
-            lone.add_weight_gradients(by_lone, nothing)
+            by_gradients = products.feature_changes(changes)
+        model.add_weight_gradients(slopes.energy[batch.structure], by_gradients)
         return terms
 
 
-def _fastest_networks(potential: Potential, weights: WeightTable) -> Callable[[Tensor, Tensor], Any]:
-    """From features (N,D) and elements (N,) to their pass through the networks."""
+def _fastest_networks(potential: Potential, weights: WeightTable) -> Callable[[Tensor, Tensor], Pass] | None:
+    """The kernels on a CPU that has them."""
     if potential.device.type == "cpu" and has_kernels():
         from mlip.model.compiled import CompiledNetworks
 
         return CompiledNetworks(potential, weights)
-    return partial(NetworkPass, potential.networks, potential.scaling)
+    return None

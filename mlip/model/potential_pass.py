@@ -1,0 +1,59 @@
+"""Atomic energies of a potential and their derivatives, without automatic differentiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mlip.model.backpropagation import NetworkPass
+from mlip.model.potential import Potential
+
+
+class Pass(Protocol):
+    """Networks applied to atoms: `NetworkPass`, or the same by kernels."""
+
+    outputs: Tensor  # (N,)
+    gradients: Tensor  # (N,D)
+
+    def add_weight_gradients(self, by_outputs: Tensor, by_gradients: Tensor) -> None:
+        """Add to each weight's `grad`, given the loss's derivatives by `outputs` and by `gradients`."""
+
+
+class PotentialPass:
+    """`Potential.forward` by hand: `energies` (N,) in eV, float64, and their `gradients` by the features (N,D).
+
+    `networks` makes the pass from features and elements; that of `NetworkPass` if none is given.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        features: Float[Tensor, "N D"],
+        numbers: Int[Tensor, "N"],
+        networks: Callable[[Tensor, Tensor], Pass] | None = None,
+    ) -> None:
+        self._scale = potential.energy_scale
+        self._element = potential.element_of(numbers)
+        apply = networks or partial(NetworkPass, potential.networks, potential.scaling)
+        self._pass = apply(features, self._element)
+        self._lone: Pass | None = None  # the networks at no neighbors, if they are anchored there
+        outputs = self._pass.outputs.double()
+        if potential.anchored:
+            nothing = torch.zeros_like(potential.scaling.shift, dtype=features.dtype)
+            self._lone = apply(nothing, torch.arange(len(nothing)).to(self._element))
+            outputs -= self._lone.outputs.double()[self._element]
+        self.energies = self._scale * outputs + potential.reference_energies[self._element]
+        self.gradients = self._pass.gradients.mul_(self._scale)
+
+    def add_weight_gradients(self, by_energies: Float[Tensor, "N"], by_gradients: Float[Tensor, "N D"]) -> None:
+        """Add to each weight's `grad`, given a loss's derivatives by `energies` and by `gradients`."""
+        by_outputs = (self._scale * by_energies).to(by_gradients.dtype)
+        self._pass.add_weight_gradients(by_outputs, self._scale * by_gradients)
+        if self._lone is not None:
+            by_lone = torch.zeros_like(self._lone.outputs).index_add_(0, self._element, by_outputs, alpha=-1)
+            self._lone.add_weight_gradients(by_lone, torch.zeros_like(self._lone.gradients))
