@@ -35,9 +35,9 @@ class AngularSet(SetOfFunctions):
     shells: int = Field(4, ge=1, description="number of mean distances")
     angles: int = Field(8, ge=1, description="number of angles")
     start: float = Field(0.8, ge=0, description="first mean distance, Å")
-    eta: float | None = Field(None, ge=0, description="1/Å²; null: three over the spacing squared")
+    eta: float | None = Field(None, ge=0, description="1/Å²; null: 1.5 over the spacing squared")
     zeta: float | None = Field(
-        None, ge=1, description="sharpness of the angles; null: half the number of angles squared"
+        None, ge=1, description="sharpness of the angles; null: a quarter of the number of angles squared"
     )
 
 
@@ -131,7 +131,7 @@ class Model(Section):
     descriptor: tuple[FunctionSet, ...] = Field(
         (
             RadialSet(set="radial", cutoff=6.0),
-            AngularSet(set="angular", cutoff=4.5),
+            AngularSet(set="angular", cutoff=5.0),
         ),
         strict=False,
         min_length=1,

@@ -115,9 +115,9 @@ class SecondStage(Section):
 class Training(Section):
     """How the weights are found."""
 
-    epochs: int = Field(150, ge=1, description="passes over the training structures")
+    epochs: int = Field(100, ge=1, description="passes over the training structures")
     batch_size: int = Field(8, ge=1, description="structures per step")
-    optimizer: Optimizer = Adam(name="adam")
+    optimizer: Optimizer = Soap(name="soap")
     schedule: Schedule = CosineSchedule(name="cosine")
     loss: Loss = Loss()
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient; null: no limit")

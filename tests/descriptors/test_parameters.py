@@ -58,8 +58,8 @@ def test_radial_grid():
 def test_angular_grid():
     functions = angular_grid([1, 6, 8], cutoff=4.0, shells=2, angles=6, start=1.0)
     assert len(functions) == 6 * 2 * 6 and all(isinstance(f, Shifted) for f in functions)
-    assert {f.zeta for f in functions} == {18.0}
-    assert {f.eta for f in functions} == {3 / 1.5**2}
+    assert {f.zeta for f in functions} == {9.0}
+    assert {f.eta for f in functions} == {1.5 / 1.5**2}
     assert sorted({f.r_s for f in functions}) == [1.0, 2.5]
     assert sorted({f.theta_s for f in functions}) == pytest.approx([(m + 0.5) * math.pi / 6 for m in range(6)])
     assert {f.zeta for f in angular_grid([1], cutoff=4.0, shells=1, angles=1)} == {1.0}, "smooth forces need one"

@@ -35,7 +35,7 @@ def ethanol(request):
 def make_trainer(structures, folder, *, valid=(), energy=1.0, forces=1.0, stress=0.0, rate=5e-3, **plan):
     functions = [
         *radial_grid(ELEMENTS, cutoff=4.5, count=8),
-        *angular_grid(ELEMENTS, cutoff=3.5, shells=2, angles=4),
+        *angular_grid(ELEMENTS, cutoff=3.5, shells=2, angles=4, eta=1.6, zeta=8.0),
     ]
     descriptor = ACSF(ELEMENTS, functions)
     train, held = (Examples(part, descriptor.cutoff, CPU) for part in (structures, valid))
