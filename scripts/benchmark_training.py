@@ -35,6 +35,8 @@ from timing import CPU, Row
 
 from mlip.assembly import plan_of
 from mlip.config import Config
+from mlip.config.section import Section
+from mlip.config.training import Adam, Soap
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.model.potential import Potential
 from mlip.structure import Structure
@@ -42,6 +44,7 @@ from mlip.training.examples import Examples
 from mlip.training.loop import Trainer
 from mlip.training.optimizers import make_optimizer
 
+ADAM, SOAP = Adam(name="adam"), Soap(name="soap")  # the same work in both programs, and the default of mlip
 BATCH_SIZES = (8, 32)
 
 
@@ -84,12 +87,14 @@ def main() -> None:
     rows = []
     for batch in BATCH_SIZES:
         works = {"kept": kept[batch], "recomputed": mlip_step(config, again, plain, batch)}
+        works["soap"] = mlip_step(config, timing.untrained_potential(config, structures[:100]), examples, batch, SOAP)
         if peer:
             works["torchani"] = torchani_step(config, potential, structures, batch)
         found = {name: 1e3 * value for name, value in timing.medians(works, repeats).items()}
         for name in ("kept", "recomputed"):
             what = f"step of {batch}, features {name}"
             rows.append(Row(f"step_{batch}_{name}", what, "ms", found[name], found.get("torchani")))
+        rows.append(Row(f"step_{batch}_soap", f"step of {batch}, features kept, SOAP", "ms", found["soap"]))
     thousands = len(structures) / 1000
     rows += [
         Row("store_seconds", "store, time to fill per 1000 structures", "s", seconds / thousands),
@@ -109,9 +114,11 @@ def main() -> None:
     )
 
 
-def mlip_step(config: Config, potential: Potential, examples: Examples, batch: int) -> Callable[[], object]:
+def mlip_step(
+    config: Config, potential: Potential, examples: Examples, batch: int, optimizer: Section = ADAM
+) -> Callable[[], object]:
     """A training step with the next batch: the very method of the training loop, so that this cannot drift from it."""
-    options = config.training.optimizer.model_dump()
+    options = optimizer.model_dump()
     none = Examples([], potential.cutoff, CPU)
     trainer = Trainer(
         potential,
@@ -132,7 +139,7 @@ def torchani_step(
     from torchani.grad import forces_for_training
 
     model = timing.torchani_model(config, potential.elements)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.training.optimizer.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=ADAM.learning_rate, fused=True)
     numbers = torch.tensor(np.stack([structure.numbers for structure in structures]))
     positions = torch.tensor(np.stack([structure.positions for structure in structures]), dtype=torch.float32)
     references = potential.reference_energies[potential.element_of(numbers[0])].sum()

@@ -16,7 +16,7 @@ COMPARED = {
     "descriptors": {"water_f64", "water_f32", "batch"},
 }
 OURS_ALONE = {
-    "training": {"store_seconds", "store_size", "peak_memory"},
+    "training": {"store_seconds", "store_size", "peak_memory", "step_8_soap", "step_32_soap"},
     "md": set(),
     "descriptors": {
         *(

@@ -17,6 +17,7 @@ from mlip.descriptors.acsf import ACSF, involves
 from mlip.descriptors.backends import fastest
 from mlip.descriptors.disk import ArrayFile
 from mlip.descriptors.operation import differentiable
+from mlip.device import denormals_are_zero
 from mlip.kernels import has_kernels
 
 PAIRS_AT_ONCE = 4096  # the dense Jacobian of so many pairs is held in float64 while the store is filled
@@ -141,6 +142,7 @@ class FeatureStore:
         for first, last in _portions(center, len(structure)):
             self._fill(descriptor, atoms.whole, vectors, first, last)
 
+    @denormals_are_zero()
     def _fill(self, descriptor: ACSF, whole: AtomsBatch, vectors: Tensor, first: int, last: int) -> None:
         """Compute the features of atoms first to last; of their neighbors only the element counts."""
         center = whole.pairs[0].numpy()
@@ -156,8 +158,7 @@ class FeatureStore:
         for rows, kind in zip(self.rows, self._pairs_of_kind, strict=True):
             a, b = np.searchsorted(kind, [begin, end])
             chosen = torch.from_numpy(kind[a:b] - begin).to(device)
-            part = jacobian.index_select(2, rows.columns).index_select(0, chosen)
-            rows.jacobian[a:b] = torch.where(part.abs() < torch.finfo(self.features.dtype).tiny, 0.0, part)
+            rows.jacobian[a:b] = jacobian.index_select(0, chosen).index_select(2, rows.columns)
 
     def take(self, structures: Sequence[int]) -> KeptFeatures:
         """Kept features of these structures, in this order."""
