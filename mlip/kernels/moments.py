@@ -41,8 +41,8 @@ HIGHER = np.array(
 # 0 to whole vectors: monomials (M,L); unit vectors, squares of distances, weights; p, px, py, pz are the changes of
 # weight and unit vector (times the weight), or the gradients by them (by the weight). Sums over the neighbors of each
 # element: moments (E,M) and half the sum of squares of weights (E,), others and others_own are their changes or the
-# gradients by them. What is multiplied with the monomials, or their sums with p, px, py, pz: lines (4,M). The factors
-# of D_d for each angle (A,d); D_d for one pair of elements, or the gradient by it.
+# gradients by them. Factors of the monomials in the gradients px, py, pz, or sums with these: lines (3,M). The factors of
+# D_d for each angle (A,d); D_d for one pair of elements, or the gradient by it.
 Moments = namedtuple(
     "Moments", "start monomials x y z square weight p px py pz sums others own others_own lines factors d"
 )
@@ -60,7 +60,7 @@ def room_for_moments(real, functions, angles, most):
     elements, degree = functions.class_of.shape[1], functions.groups[:, 6].max()
     count, length = (FIRST[degree + 1], most + elements * PADDING) if degree > 0 else (0, 0)
     c, own = np.empty((9, length), real), np.empty((2, elements), real)
-    sums, lines = np.empty((2, elements, count), real), np.zeros((4, count + 3), real)
+    sums, lines = np.empty((2, elements, count + 3), real), np.empty((3, count + 3), real)
     return Moments(
         np.zeros(elements + 1, np.int64), np.empty((count, length), real), c[0], c[1], c[2], c[3], c[4], c[5], c[6],
         c[7], c[8], sums[0], sums[1], own[0], own[1], lines, np.empty((angles, LARGEST + 1), real),
@@ -228,13 +228,13 @@ def _find_changes(degree, eta, first, n, m):
         p[count:] = px[count:] = py[count:] = pz[count:] = 0.0
         m.others_own[e] = _dot(weight, p)
         _sum_up(p, m.monomials, begin, FIRST[degree + 1], m.others[e])
-        _sum_up(px, m.monomials, begin, FIRST[degree], m.lines[1])
-        _sum_up(py, m.monomials, begin, FIRST[degree], m.lines[2])
-        _sum_up(pz, m.monomials, begin, FIRST[degree], m.lines[3])
+        _sum_up(px, m.monomials, begin, FIRST[degree], m.lines[0])
+        _sum_up(py, m.monomials, begin, FIRST[degree], m.lines[1])
+        _sum_up(pz, m.monomials, begin, FIRST[degree], m.lines[2])
         for k in range(FIRST[degree]):
             for axis in range(3):
                 above = HIGHER[k, axis]
-                m.others[e, above] += POWERS[above, axis] * m.lines[axis + 1, k]
+                m.others[e, above] += POWERS[above, axis] * m.lines[axis, k]
 
 
 @kernel
@@ -311,16 +311,14 @@ def _add_motion(e, degree, eta, first, n, m):
         p[t] = m.others_own[e] * weight[t]
         px[t] = py[t] = pz[t] = real(0.0)
     m.lines[:] = 0.0
-    for k in range(FIRST[degree + 1]):
-        m.lines[0, k] = m.others[e, k]
     for k in range(FIRST[degree]):
         for axis in range(3):
             above = HIGHER[k, axis]
-            m.lines[axis + 1, k] = POWERS[above, axis] * m.others[e, above]
-    _expand(m.lines[0], m.monomials, begin, FIRST[degree + 1], p)
-    _expand(m.lines[1], m.monomials, begin, FIRST[degree], px)
-    _expand(m.lines[2], m.monomials, begin, FIRST[degree], py)
-    _expand(m.lines[3], m.monomials, begin, FIRST[degree], pz)
+            m.lines[axis, k] = POWERS[above, axis] * m.others[e, above]
+    _expand(m.others[e], m.monomials, begin, FIRST[degree + 1], p)
+    _expand(m.lines[0], m.monomials, begin, FIRST[degree], px)
+    _expand(m.lines[1], m.monomials, begin, FIRST[degree], py)
+    _expand(m.lines[2], m.monomials, begin, FIRST[degree], pz)
     for t in range(min(first[e + 1] - first[e], end - begin)):
         q = first[e] + t
         inverse = n.inverse[q]
