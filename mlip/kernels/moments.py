@@ -41,8 +41,8 @@ HIGHER = np.array(
 # 0 to whole vectors: monomials (M,L); unit vectors, squares of distances, weights; p, px, py, pz are the changes of
 # weight and unit vector (times the weight), or the gradients by them (by the weight). Sums over the neighbors of each
 # element: moments (E,M) and half the sum of squares of weights (E,), others and others_own are their changes or the
-# gradients by them. Factors of the monomials in the gradients px, py, pz, or sums with these: lines (3,M). The factors of
-# D_d for each angle (A,d); D_d for one pair of elements, or the gradient by it.
+# gradients by them. Factors of the monomials in the gradients px, py, pz, or sums with these: lines (3,M). The factors
+# of D_d for each angle (A,d); D_d for one pair of elements, or the gradient by it.
 Moments = namedtuple(
     "Moments", "start monomials x y z square weight p px py pz sums others own others_own lines factors d"
 )
