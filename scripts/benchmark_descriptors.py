@@ -15,6 +15,8 @@ machines.
                1.9 for H-H, 0.9 for H-O and O-H, 4.0 for O-O. Narrow, eta and zeta: H-OH 0.2 and 1 (lambda 1); H-OH
                and O-HH 0.07 and 1, 0.03 and 1, 0.01 and 4; H-OO, O-OH and O-OO 0.03 and 1, 0.001 and 4 (lambda 1
                and -1).
+  wide         wide functions of water (1/Å²: eta 0.01 and 0.1; zeta 1, 2 and 4; both signs), G and Jt g in float64, by
+               moments of the neighbors and by triples.
   evaluation   energy and forces of a water box with the neighbor search, and of ethanol with given pairs, as in
                dynamics; TorchANI has ANI-1x's functions for these elements, the same networks, and its cell list.
   batch        many ethanols in one call of `evaluate`, pairs given; TorchANI searches them.
@@ -43,9 +45,9 @@ from mlip import collate, evaluate, to_batch
 from mlip.batch import AtomsBatch, pair_vectors
 from mlip.config import Config
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.compiled import compiled
+from mlip.descriptors.compiled import CompiledACSF, compiled
 from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction
-from mlip.descriptors.parameters import angular_grid, radial_grid
+from mlip.descriptors.parameters import angular_grid, behler_angular, radial_grid
 from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS
 from mlip.model.fused import FusedPotential
 from mlip.model.networks import AtomicNetworks
@@ -93,6 +95,7 @@ def main() -> None:
         *products("ethanol", "ethanol", potential.descriptor, one, 1, repeats),
         *products("ethanol_90", "ethanol", few, one, 1, repeats),
         *products("water", "water, per atom", water_descriptor(), batch, len(box), repeats),
+        *wide(batch, len(box), repeats),
         *evaluations(config, box, repeats, peer),
         *molecules(potential, one, repeats),
         many(config, potential, ethanol, repeats, peer),
@@ -135,6 +138,25 @@ def products(
             scalar=1e6 * scalar if work.startswith("G") else None,
         )
         for work, seconds in found.items()
+    ]
+
+
+def wide(batch: AtomsBatch, atoms: int, repeats: int) -> list[Row]:
+    """G and its product with the transposed Jacobian, from moments and, the tables denying that, from triples."""
+    descriptor = ACSF((1, 8), behler_angular((1, 8), kind="wide", cutoff=12 * Bohr, etas=(0.01, 0.1), zetas=(1, 2, 4)))
+    g = np.random.default_rng(0).standard_normal((len(batch.numbers), len(descriptor.functions)))
+    works = {}
+    for path in ("moments", "triples"):
+        owner = CompiledACSF(descriptor)
+        if path == "triples":
+            owner.functions.groups[:, 6] = 0
+        place = owner.at(batch.numbers, batch.pairs, pair_vectors(batch))
+        works[f"G_{path}"] = lambda p=place: p.made(FEATURES)
+        works[f"Jtg_{path}"] = lambda p=place: p.made(GRADIENTS, g)
+    what = f"wide functions of water, per atom ({len(descriptor.functions)} functions)"
+    return [
+        Row(f"wide_{work}", f"{work.replace('_', ' by ')}, {what}", "µs", 1e6 * seconds / atoms)
+        for work, seconds in timing.medians(works, repeats).items()
     ]
 
 

@@ -25,6 +25,7 @@ OURS_ALONE = {
             for product in ("G", "Jtg", "Jv")
             for precision in ("f64", "f32")
         ),
+        *(f"wide_{product}_{path}" for product in ("G", "Jtg") for path in ("moments", "triples")),
         *("fused_f64", "fused_f32", "box_24", "box_24_memory", "threads_1", "threads_2"),
     },
 }

@@ -19,6 +19,7 @@ from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
 from mlip.descriptors.operation import Products, differentiable
 from mlip.kernels import arithmetic as names
 from mlip.kernels.compile import is_compiled
+from mlip.kernels.moments import LARGEST
 from mlip.kernels.neighborhoods import NARROW, RADIAL, SHIFTED, WIDE, Functions, Pairs
 from mlip.kernels.products import block_bounds, products
 
@@ -47,7 +48,7 @@ class CompiledACSF:
         self.width = len(descriptor.functions)
         self.index_of_number = descriptor.index_of_number.cpu().numpy()
         self.functions = _functions(descriptor)
-        self.angular_groups = sum(group.kind is not Radial for group in cast(Iterable[Any], descriptor.groups))
+        self.angular_groups = int((self.functions.groups[:-1, 0] != RADIAL).sum())
         if not is_compiled():
             logger.info("compiling the CPU kernels: once after installation, half a minute for each precision")
 
@@ -148,22 +149,25 @@ def _functions(descriptor: ACSF) -> Functions:
         sphere = (group.cutoff, CUTOFFS[group.cutoff_function])
         if sphere not in spheres:
             spheres.append(sphere)
-        part = _factors(group)
-        rows.append([KINDS[group.kind], spheres.index(sphere), *place])
         table = group.class_of.cpu().numpy()
         class_of = np.full((elements,) * 3, -1)
         if group.kind is Radial:
             class_of[:, range(elements), range(elements)] = table
         else:
             class_of[:] = table
-        parts.append((class_of, *part))
-        sizes = len(part[1]), len(part[2]), len(part[4]), part[0].size
-        place = [begin + size for begin, size in zip(place, sizes, strict=True)]
+        zetas = _zetas_of_moments(group)
+        for chosen in (zetas > 0, zetas == 0):
+            if chosen.any():
+                part = _factors(group, chosen)
+                rows.append([KINDS[group.kind], spheres.index(sphere), *place, zetas[chosen].max()])
+                parts.append((class_of, *part))
+                sizes = len(part[1]), len(part[2]), len(part[4]), part[0].size
+                place = [begin + size for begin, size in zip(place, sizes, strict=True)]
     class_of, columns, shells, angles, ends, angle_of = zip(*parts, strict=True)
     return Functions(
         np.array([cutoff for cutoff, _ in spheres]),
         np.array([kind for _, kind in spheres]),
-        np.array([*rows, [0, 0, *place]]),
+        np.array([*rows, [0, 0, *place, 0]]),
         np.stack(class_of),
         np.concatenate([part.ravel() for part in columns]),
         np.concatenate(shells),
@@ -173,10 +177,18 @@ def _functions(descriptor: ACSF) -> Functions:
     )
 
 
-def _factors(group: Any) -> tuple[np.ndarray, ...]:
-    """Columns by class, shells, angles, where the functions of each shell end, and their angles."""
-    columns = np.array(group.columns, dtype=np.int64).reshape(group.classes, group.width)
-    values = np.ascontiguousarray(group.values.cpu().double().numpy().T)
+def _zetas_of_moments(group: Any) -> np.ndarray:
+    """Zeta of those functions that can be computed from moments, 0 of the others."""
+    if group.kind is not Wide:
+        return np.zeros(group.width, dtype=np.int64)
+    _, zetas, lambdas = group.values.cpu().numpy()
+    return np.where(np.isin(zetas, range(1, LARGEST + 1)) & (abs(lambdas) <= 1), zetas, 0).astype(np.int64)
+
+
+def _factors(group: Any, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of the chosen functions, columns by class, shells, angles, where those of each shell end, and their angles."""
+    columns = np.array(group.columns, dtype=np.int64).reshape(group.classes, group.width)[:, chosen]
+    values = np.ascontiguousarray(group.values.cpu().double().numpy().T[chosen])
     if group.kind is Radial:
         return columns, values, np.zeros((0, 2)), np.arange(len(values) + 1), np.zeros(len(values), dtype=np.int64)
     if group.kind is Shifted:

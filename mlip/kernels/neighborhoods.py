@@ -17,13 +17,14 @@ RADIAL, NARROW, WIDE, SHIFTED = 0, 1, 2, 3
 PADDING = 16  # what is computed for triples is computed in whole vectors
 
 # All functions of a descriptor. A sphere is a cutoff with its function: cutoff (K,), cutoff_kind (K,). Row g of groups
-# (G+1,6) says what the functions of group g are (kind, sphere) and where its shells (eta, r_s), angles (zeta, lambda or
-# theta_s), functions and columns begin; they end where those of the next row begin. Functions are sorted by shell,
+# (G+1,7) says what the functions of group g are (kind, sphere), where its shells (eta, r_s), angles (zeta, lambda or
+# theta_s), functions and columns begin; they end where those of the next row begin; and the largest zeta if they can be
+# computed from moments of the neighbors, 0 if not (mlip.kernels.moments). Functions are sorted by shell,
 # those of shell s from ends[s] to ends[s+1], function f with the angle angle_of[f]; columns has a row of functions for
 # each class. class_of (G,E,E,E) is the class of a center and two neighbors (or twice the one), -1 if there is none.
 Functions = namedtuple("Functions", "cutoff cutoff_kind groups class_of columns shells angles ends angle_of")
 # One group's part of these tables.
-Group = namedtuple("Group", "kind sphere cutoff cutoff_kind class_of columns shells angles ends angle_of")
+Group = namedtuple("Group", "kind sphere cutoff cutoff_kind class_of columns shells angles ends angle_of degree")
 # Pairs by center: start (N+1), element (N,), element of the neighbor (P,), vectors (P,3).
 Pairs = namedtuple("Pairs", "start element neighbor vectors")
 # Neighbors by center, sphere and element: vector, distance, 1/r, cutoff function f, f'/(f r), place among all pairs.
@@ -41,15 +42,15 @@ Triples = namedtuple("Triples", "j k cos argument outer fc slope runs")
 @kernel
 def group_at(functions, g):
     """One group of functions."""
-    kind, sphere, shell, angle, function, column = functions.groups[g]
-    _, _, shell_end, angle_end, function_end, column_end = functions.groups[g + 1]
+    kind, sphere, shell, angle, function, column, degree = functions.groups[g]
+    _, _, shell_end, angle_end, function_end, column_end, _ = functions.groups[g + 1]
     columns = functions.columns[column:column_end].reshape((-1, function_end - function))
     ends = functions.ends[shell + g : shell_end + g + 1]
     shells, angles = functions.shells[shell:shell_end], functions.angles[angle:angle_end]
     angle_of = functions.angle_of[function:function_end]
     cutoff, cutoff_kind = functions.cutoff[sphere], functions.cutoff_kind[sphere]
     return Group(
-        kind, sphere, cutoff, cutoff_kind, functions.class_of[g], columns, shells, angles, ends, angle_of
+        kind, sphere, cutoff, cutoff_kind, functions.class_of[g], columns, shells, angles, ends, angle_of, degree
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mlip.kernels.angular import angular, room_for_factors
 from mlip.kernels.arithmetic import CHANGES, GRADIENTS
 from mlip.kernels.compile import kernel
+from mlip.kernels.moments import by_moments, moments, room_for_moments
 from mlip.kernels.neighborhoods import (
     RADIAL,
     add_neighbors,
@@ -21,8 +22,8 @@ from mlip.kernels.radial import radial
 
 TRIPLES = 2048  # of a block of more than one center: their geometry stays in the second-level cache
 
-# What a block of centers needs: neighbors, triples, factors of a chunk of triples.
-Room = namedtuple("Room", "neighbors triples factors")
+# What a block of centers needs: neighbors, triples, factors of a chunk of triples, moments of a center.
+Room = namedtuple("Room", "neighbors triples factors moments")
 
 
 @kernel(allocates=True)
@@ -86,7 +87,7 @@ def _triples_at_most(neighbors, angular_groups):
 def room_for(real, bounds, start, functions):
     """Room for any of these blocks."""
     spheres, elements, groups = functions.cutoff.shape[0], functions.class_of.shape[1], functions.groups.shape[0] - 1
-    centers = neighbors = triples = shells = angles = angular_groups = 0
+    centers = neighbors = most = triples = shells = angles = angular_groups = 0
     for g in range(groups):
         angular_groups += functions.groups[g, 0] != RADIAL
         shells = max(shells, functions.groups[g + 1, 2] - functions.groups[g, 2])
@@ -96,12 +97,14 @@ def room_for(real, bounds, start, functions):
         centers, neighbors = max(centers, end - begin), max(neighbors, start[end] - start[begin])
         here = 0
         for i in range(begin, end):
+            most = max(most, start[i + 1] - start[i])
             here += _triples_at_most(start[i + 1] - start[i], angular_groups)
         triples = max(triples, here)
     return Room(
         room_for_neighbors(real, neighbors * spheres, centers, spheres, elements),
         room_for_triples(real, triples, centers * groups * elements * elements),
         room_for_factors(real, angles, shells),
+        room_for_moments(real, functions, angles, most),
     )  # fmt: skip
 
 
@@ -114,6 +117,8 @@ def find_triples(element, functions, room):
         if group.kind != RADIAL:
             for i in range(element.shape[0]):
                 first = room.neighbors.first[i, group.sphere]
+                if by_moments(group, first):
+                    continue
                 used, filled = add_triples(g, group, element[i], i, first, room.neighbors, room.triples, used, filled)
     return used
 
@@ -130,6 +135,8 @@ def add_product(product, element, functions, room, used, filled, given, result):
             for i in range(element.shape[0]):
                 radial(product, group, element[i], i, n.first[i, group.sphere], n, room.factors, given, result)
             continue
+        if group.degree > 0:
+            moments(product, group, element, n, room.moments, given, result)
         begin = run
         while run < used and t.runs[run, 0] == g:
             run += 1

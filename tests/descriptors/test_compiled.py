@@ -17,11 +17,13 @@ from mlip.descriptors.parameters import behler_angular, radial_grid
 from mlip.kernels.angular import CHUNK
 from mlip.kernels.arithmetic import CHANGES, COSINE, FEATURES, GRADIENTS, JACOBIAN, POLYNOMIAL, TANH, cutoff_values
 from mlip.kernels.compile import cache_folder
+from mlip.kernels.moments import FEWEST, LARGEST
 from mlip.kernels.products import TRIPLES
 from mlip.neighbors import neighbor_pairs
 from mlip.structure import Structure
 
 ELEMENTS = (1, 8)
+PRECISIONS = (torch.float64, torch.float32)
 
 
 @st.composite
@@ -77,6 +79,11 @@ def test_three_products_are_those_of_the_reference(chosen, seed, count, pbc, han
     batch, _ = to_batch(structure, reference.cutoff)
     if not batch.pairs.numel():
         return
+    all_products_are_those_of(reference, batch, seed)
+
+
+def all_products_are_those_of(reference, batch, seed=0):
+    """Features, Jacobian, and the products with it and with its transpose, by the kernels and by autograd."""
     vectors = pair_vectors(batch)
     arguments = (batch.numbers, batch.pairs)
     kernels = CompiledACSF(reference)
@@ -84,7 +91,9 @@ def test_three_products_are_those_of_the_reference(chosen, seed, count, pbc, han
     largest = max(1.0, float(jacobian.abs().max()))
     same(kernels.jacobian(*arguments, vectors), jacobian, largest)
     generator = torch.Generator().manual_seed(seed)
-    g = torch.randn(len(batch.numbers), len(chosen), dtype=torch.float64, generator=generator).requires_grad_()
+    g = torch.randn(
+        len(batch.numbers), len(reference.functions), dtype=torch.float64, generator=generator
+    ).requires_grad_()
     v = torch.randn(vectors.shape, dtype=torch.float64, generator=generator)
     vectors.requires_grad_()
     features = kernels(*arguments, vectors)
@@ -155,6 +164,52 @@ def test_atoms_on_a_line(kind):
     kernels = compiled(descriptor)
     same(kernels(batch.numbers, batch.pairs, vectors), descriptor(batch.numbers, batch.pairs, vectors), 1.0)
     assert torch.isfinite(kernels.jacobian(batch.numbers, batch.pairs, vectors)).all()
+
+
+def droplet():
+    """A lone oxygen among many hydrogens, some in one direction or opposite from the first, and a small molecule."""
+    generator = np.random.default_rng(5)
+    ball = 4.0 * generator.uniform(-1, 1, (60, 3))
+    line = np.outer([0.0, 0.9, 1.7, -1.1], [0.48, 0.6, 0.64])
+    molecule = np.array([[40.0, 0, 0], [41, 0, 0], [40, 1.1, 0], [40, 0, 1.2]])
+    apart = np.linalg.norm(ball, axis=1) > 0.5
+    positions = np.concatenate([line, ball[apart], molecule])
+    numbers = np.array([1, 1, 1, 1, 8, *[1] * (apart.sum() - 1), 8, 1, 1, 8])
+    return Structure(numbers=numbers, positions=positions)
+
+
+@pytest.mark.parametrize("numbers", ["a lone oxygen", "half oxygen"])
+@pytest.mark.parametrize("zetas", [(1,), (2, 3), (4, 5), (6, 1), (3, 6, 7)])
+def test_moments_and_triples_are_those_of_the_reference(zetas, numbers):
+    """Both signs, some etas, one and two elements; zeta 7 is of triples, and so are centers with few neighbors."""
+    structure = droplet()
+    if numbers == "half oxygen":
+        structure.numbers[:] = np.where(np.arange(len(structure)) % 2, 8, 1)
+    chosen = behler_angular(ELEMENTS, kind="wide", cutoff=4.0, etas=[0.0, 0.03, 0.8], zetas=zetas)
+    mixed = Wide(center=8, neighbors=(1, 8), cutoff=5.0, eta=0.1, zeta=2.0, lambda_=-1.0)
+    reference = ACSF(ELEMENTS, [*chosen, mixed])
+    batch, _ = to_batch(structure, reference.cutoff)
+    neighbors = np.bincount(batch.pairs[0].numpy())
+    degrees = compiled(reference).functions.groups[:-1, 6]
+    small = [zeta for zeta in zetas if zeta <= LARGEST]
+    assert sorted(degrees) == sorted([max(small), 2, *[0] * (7 in zetas)])
+    assert neighbors[0] > FEWEST[LARGEST] and neighbors.min() < FEWEST[1]
+    all_products_are_those_of(reference, batch)
+
+
+def test_moments_in_single_precision():
+    """Also where the terms cancel: to 1e-6 of the largest."""
+    reference = ACSF(ELEMENTS, behler_angular(ELEMENTS, kind="wide", cutoff=4.0, etas=[0.0, 0.3], zetas=range(1, 7)))
+    batch, _ = to_batch(droplet(), reference.cutoff)
+    vectors = pair_vectors(batch)
+    exact, rounded = (compiled(reference).at(batch.numbers, batch.pairs, vectors.to(t)) for t in PRECISIONS)
+    generator = np.random.default_rng(0)
+    g = generator.standard_normal((len(batch.numbers), len(reference.functions)))
+    v = generator.standard_normal(vectors.shape)
+    for product, given_ in ((FEATURES, g[:0]), (GRADIENTS, g), (CHANGES, v), (JACOBIAN, g[:0])):
+        found, expected = rounded.made(product, given_), exact.made(product, given_)
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
 @given(chosen=st.lists(parameters(), min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1))

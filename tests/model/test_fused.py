@@ -8,11 +8,16 @@ import torch
 from physics import zoo
 
 from mlip.batch import to_batch
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.parameters import behler_angular
 from mlip.kernels.activations import KINDS
+from mlip.kernels.moments import FEWEST
 from mlip.model.evaluate import evaluate
 from mlip.model.fused import FusedPotential
 from mlip.model.networks import ACTIVATIONS as TORCH_ACTIVATIONS
 from mlip.model.networks import AtomicNetworks
+from mlip.model.potential import Potential
+from mlip.model.scaling import FeatureScaling
 from mlip.structure import Structure
 
 STRUCTURES = {**zoo.STRUCTURES, "lone atom": zoo.LONE_ATOM}
@@ -60,6 +65,25 @@ def test_every_activation_and_networks_of_unequal_depth(activation):
     np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
     assert set(KINDS) == set(TORCH_ACTIVATIONS)
+
+
+def test_wide_functions_by_moments_of_the_neighbors():
+    """Atoms with many neighbors, and one with few, whose triples are taken."""
+    generator = torch.Generator().manual_seed(0)
+    descriptor = ACSF((1, 8), behler_angular((1, 8), kind="wide", cutoff=4.0, etas=[0.05, 0.3], zetas=[1, 3]))
+    width = len(descriptor.functions)
+    networks = AtomicNetworks(width, [[6]] * 2, ["tanh"] * 2, generator)
+    potential = Potential(descriptor, FeatureScaling(2, width), networks, [0.0, 0.0]).double().requires_grad_(False)
+    positions = 4.0 * torch.rand((40, 3), generator=generator, dtype=torch.float64).numpy()
+    positions = np.concatenate([positions, [[7.0, 2.0, 2.0]]])
+    structure = Structure(numbers=np.tile([1, 8], 21)[:41], positions=positions)
+    batch, _ = to_batch(structure, potential.cutoff)
+    neighbors = np.bincount(batch.pairs[0].numpy())
+    assert neighbors.max() > max(FEWEST) and neighbors.min() < min(FEWEST[1:])
+    expected = evaluate(potential, batch, features=potential.descriptor)
+    found = FusedPotential(potential)(batch)
+    np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
 
 
 def test_an_unknown_element_is_named():
