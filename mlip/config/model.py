@@ -37,7 +37,7 @@ class AngularSet(SetOfFunctions):
     start: float = Field(0.8, ge=0, description="first mean distance, Å")
     eta: float | None = Field(None, ge=0, description="1/Å²; null: 1.5 over the spacing squared")
     zeta: float | None = Field(
-        None, ge=1, description="sharpness of the angles; null: a quarter of the number of angles squared"
+        None, ge=1, description="sharpness of the angles; null: a quarter of the number of angles squared, rounded"
     )
 
 

@@ -49,7 +49,7 @@ def angular_grid(
 ) -> list[SymmetryFunction]:
     r"""Evenly spaced angles times evenly spaced mean distances for every pair of neighbor elements.
 
-    .. math:: \theta_s = (m + \tfrac12) \pi / M, \quad \zeta = M^2 / 4, \qquad
+    .. math:: \theta_s = (m + \tfrac12) \pi / M, \quad \zeta = M^2 / 4 \text{ (rounded)}, \qquad
               r_s = r_0 + n \Delta, \quad \Delta = (r_c - r_0) / N, \quad \eta = 3 / (2 \Delta^2) \text{ unless given}
 
     Both are half of what would give the widths of ANI-1x; broader functions were better on validation data.
@@ -60,7 +60,7 @@ def angular_grid(
     if angles < 1:
         raise ValueError(f"angles is {angles}; an angular grid needs at least one")
     width = 1.5 / spacing**2 if eta is None else eta
-    sharpness = max(1.0, angles**2 / 4.0) if zeta is None else zeta
+    sharpness = float(max(1, round(angles**2 / 4))) if zeta is None else zeta
     return [
         Shifted(
             neighbors=pair,
