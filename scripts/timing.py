@@ -34,6 +34,7 @@ ETHANOL = Path(__file__).parents[1] / "data" / "ethanol_xtb.npz"
 DESCRIPTORS = {"default": Model(), "ani1x": Model(descriptor=(AniSet(set="ani1x"),))}
 MISSING = 'TorchANI is not installed: pip install "mlip[bench]"'
 CPU = torch.device("cpu")
+IN_A_ROW = 10  # calls of one turn
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,20 @@ def size_of(arguments: argparse.Namespace) -> str:
 
 
 def medians(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each work. They take turns, so that a busy machine slows all of them alike."""
+    """Median seconds of each work.
+
+    They take turns, so that a busy machine slows all of them alike; a turn is a few calls in a row, because that is how
+    a program repeats its work, with warm caches.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    warm_up = max(1, repeats // 10)
-    for turn in range(-warm_up, repeats):
+    in_a_row = min(repeats, IN_A_ROW)
+    for turn in range(-1, math.ceil(repeats / in_a_row)):
         for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
+            for _ in range(in_a_row):
+                start = time.perf_counter()
+                work()
+                if turn >= 0:
+                    seconds[name].append(time.perf_counter() - start)
     return {name: median(values) for name, values in seconds.items()}
 
 
