@@ -32,6 +32,8 @@ settings.load_profile("mlip")
 torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[1]
+# Programs that tests start use this checkout as well, so that its kernels are compiled once.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_configure(config):

@@ -66,7 +66,15 @@ def test_every_figure_is_a_positive_number(benchmark):
 @pytest.mark.parametrize("benchmark", COMPARED)
 def test_without_torchani_our_figures_stand_alone(benchmark, tmp_path):
     (tmp_path / "torchani.py").write_text("raise ModuleNotFoundError('No module named torchani', name='torchani')")
-    printed, result = run(benchmark, "--tiny", "--repeats", "1", "--descriptor", "ani1x", PYTHONPATH=str(tmp_path))
+    printed, result = run(
+        benchmark,
+        "--tiny",
+        "--repeats",
+        "1",
+        "--descriptor",
+        "ani1x",
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{SCRIPTS.parent}",
+    )
     assert 'TorchANI is not installed: pip install "mlip[bench]"' in printed
     assert all(figure["mlip"] > 0 for figure in result["figures"].values())
     assert all(figure["torchani"] is None and figure["ratio"] is None for figure in result["figures"].values())
