@@ -27,7 +27,12 @@ def device_of(name: str) -> torch.device:
 
 
 def configure_cpu(threads: int) -> None:
-    """Use so many threads in torch, its kernels and the matrix products of compiled kernels."""
+    """Use so many threads in torch, its kernels and the matrix products of compiled kernels.
+
+    These are scipy's, whose library must be loaded before it can be told.
+    """
+    import scipy.linalg.cython_blas  # noqa: F401
+
     torch.set_num_threads(threads)
     threadpool_limits(threads, user_api="blas")
 
