@@ -117,6 +117,8 @@ def prepare(config: Config) -> Preparation:
         )
     if config.run.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ValueError("run.tensorboard is true, but TensorBoard is missing: pip install tensorboard")
+    if config.training.cache == "disk" and device.type != "cpu":
+        raise ValueError(f"training.cache is disk, which a CPU reads; run.device is {device}. Set memory, off or auto")
     parts = read_parts(config)
     elements = sorted({int(z) for s in parts.train for z in s.numbers})
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)

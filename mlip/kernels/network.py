@@ -101,7 +101,7 @@ def block_energies(networks, element, features, room, energies, gradients):
             for d in range(widths[0]):
                 values[0, a * widths[0] + d] = features[atoms[a], d]
         for layer in range(depth):
-            matrix, bias = _layer(networks, e, layer)
+            matrix, bias = layer_of(networks, networks.weights, e, layer)
             outputs = _rows(values[layer + 1], count, widths[layer + 1])
             _forward(matrix, bias, _rows(values[layer], count, widths[layer]), outputs)
             if layer < depth - 1:
@@ -111,7 +111,7 @@ def block_energies(networks, element, features, room, energies, gradients):
             energies[atoms[a]] = values[depth, a]
             values[depth, a] = 1.0
         for layer in range(depth - 1, -1, -1):
-            matrix, _ = _layer(networks, e, layer)
+            matrix, _ = layer_of(networks, networks.weights, e, layer)
             if layer < depth - 1:
                 for x in range(count * widths[layer + 1]):
                     values[layer + 1, x] *= slopes[layer, x]
@@ -128,10 +128,10 @@ def _rows(values, count, width):
     return values[: count * width].reshape((count, width))
 
 
-@kernel
-def _layer(networks, e, layer):
-    """Matrix (out,in) and bias of a layer, without a copy."""
+@kernel(inline="always")
+def layer_of(networks, flat, e, layer):
+    """Matrix (out,in) and bias of a layer in an array that is laid out like the weights, without a copy."""
     n_in, n_out = networks.widths[e, layer], networks.widths[e, layer + 1]
     first = networks.offset[e, layer]
-    matrix = networks.weights[first : first + n_in * n_out].reshape((n_out, n_in))
-    return matrix, networks.weights[first + n_in * n_out : first + n_in * n_out + n_out]
+    matrix = flat[first : first + n_in * n_out].reshape((n_out, n_in))
+    return matrix, flat[first + n_in * n_out : first + n_in * n_out + n_out]

@@ -6,6 +6,7 @@ import numpy as np
 
 from mlip.kernels.activations import SILU, curve
 from mlip.kernels.compile import kernel
+from mlip.kernels.network import layer_of
 
 
 @kernel
@@ -19,15 +20,6 @@ def _activate(sums, bias, kind, values, slopes, curvatures):
     for a in range(sums.shape[0]):
         for w in range(sums.shape[1]):
             values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], kind)
-
-
-@kernel(allocates=True)
-def _layer(networks, flat, e, layer):
-    """Matrix (out,in) and bias of a layer in an array that is laid out like the weights, without a copy."""
-    n_in, n_out = networks.widths[e, layer], networks.widths[e, layer + 1]
-    first = networks.offset[e, layer]
-    matrix = flat[first : first + n_in * n_out].reshape((n_out, n_in))
-    return matrix, flat[first + n_in * n_out : first + n_in * n_out + n_out]
 
 
 @kernel
@@ -67,20 +59,20 @@ def forward(networks, start, order, shift, scale, features, inputs, work, output
             for d in range(x.shape[1]):
                 x[a, d] = (features[atom, d] - shift[e, d]) / scale[e, d]
         for layer in range(depth):
-            matrix, bias = _layer(networks, networks.weights, e, layer)
+            matrix, bias = layer_of(networks, networks.weights, e, layer)
             value = _part(values, networks, start, e, layer + 1)
             _activate(
                 np.dot(x, matrix.T), bias, networks.activation[e], value,
                 _part(slopes, networks, start, e, layer + 1), _part(curvatures, networks, start, e, layer + 1),
             )  # fmt: skip
             x = value
-        matrix, bias = _layer(networks, networks.weights, e, depth)
+        matrix, bias = layer_of(networks, networks.weights, e, depth)
         result = np.dot(x, matrix.T)
         for a in range(n):
             outputs[order[start[e] + a]] = result[a, 0] + bias[0]
         back = np.ones((n, 1), networks.weights.dtype)
         for layer in range(depth, -1, -1):
-            matrix = _layer(networks, networks.weights, e, layer)[0]
+            matrix = layer_of(networks, networks.weights, e, layer)[0]
             if layer == 0:
                 back = np.dot(back, matrix)
             else:
@@ -112,12 +104,12 @@ def backward(networks, start, order, scale, inputs, work, by_outputs, by_gradien
         change = along
         for layer in range(depth):
             sum_change = _part(sum_changes, networks, start, e, layer + 1)
-            np.dot(change, _layer(networks, networks.weights, e, layer)[0].T, sum_change)
+            np.dot(change, layer_of(networks, networks.weights, e, layer)[0].T, sum_change)
             change = _part(value_changes, networks, start, e, layer + 1)
             change[:] = sum_change * _part(slopes, networks, start, e, layer + 1)
         for layer in range(depth, -1, -1):
-            matrix = _layer(networks, networks.weights, e, layer)[0]
-            by_matrix, by_bias = _layer(networks, weight_gradients, e, layer)
+            matrix = layer_of(networks, networks.weights, e, layer)[0]
+            by_matrix, by_bias = layer_of(networks, weight_gradients, e, layer)
             x = inputs[start[e] : start[e + 1]]
             change = along
             if layer > 0:

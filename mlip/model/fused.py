@@ -15,6 +15,7 @@ from mlip.kernels.activations import KINDS
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
 from mlip.model.potential import Potential
+from mlip.model.weights import layout_of
 
 
 class FusedResult(NamedTuple):
@@ -108,11 +109,9 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
     """Weights of all networks in one array, and what is added to each element's outputs (eV)."""
     scale, shift = potential.scaling.scale.cpu().numpy(), potential.scaling.shift.cpu().numpy()
     dtype = np.float32 if potential.dtype == torch.float32 else np.float64
-    depth = max(len(hidden) for hidden in potential.networks.hidden) + 1
     elements = len(potential.elements)
-    widths, offset = np.zeros((elements, depth + 1), dtype=np.int64), np.zeros((elements, depth), dtype=np.int64)
+    widths, offset = (table.numpy() for table in layout_of(potential.networks))
     pieces: list[np.ndarray] = []
-    filled = 0
     for e in range(elements):
         layers = potential.networks.linear(e)
         for n, layer in enumerate(layers):
@@ -123,9 +122,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
                 bias = bias - matrix @ shift[e]
             if n == len(layers) - 1:
                 matrix, bias = potential.energy_scale * matrix, potential.energy_scale * bias
-            widths[e, n], widths[e, n + 1], offset[e, n] = matrix.shape[1], matrix.shape[0], filled
             pieces += [matrix.ravel(), bias]
-            filled += matrix.size + bias.size
     activation = np.array([KINDS[name] for name in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
     nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mlip.model.networks import AtomicNetworks
@@ -15,27 +15,20 @@ class WeightTable:
     """Makes the weights of all networks views of one tensor, `weights`, and their gradients views of `weights.grad`.
 
     So an optimizer may have a single tensor where the shape of a matrix means nothing to it, and a kernel finds all
-    weights in one place. Each layer's matrix (out,in) is followed by its bias; `offset` (E,L) says where; `widths`
-    (E,L+1) are those of inputs and layers, 0 where there is none.
+    weights in one place, laid out as `layout_of` says.
     """
 
     def __init__(self, networks: AtomicNetworks) -> None:
-        layers = [networks.linear(e) for e in range(len(networks.hidden))]
-        depth = max(len(mine) for mine in layers)
-        self.widths = torch.zeros(len(layers), depth + 1, dtype=torch.int64)
-        self.offset = torch.zeros(len(layers), depth, dtype=torch.int64)
-        self.weights = nn.Parameter(torch.cat([p.detach().ravel() for mine in layers for n in mine for p in _parts(n)]))
+        self.widths, self.offset = layout_of(networks)
+        parts = [part for e in range(len(networks.hidden)) for n in networks.linear(e) for part in (n.weight, n.bias)]
+        self.weights = nn.Parameter(torch.cat([part.detach().ravel() for part in parts]))
         self.weights.grad = torch.zeros_like(self.weights)
         filled = 0
-        for e, mine in enumerate(layers):
-            self.widths[e, 0] = mine[0].in_features
-            for n, layer in enumerate(mine):
-                self.widths[e, n + 1], self.offset[e, n] = layer.out_features, filled
-                for part in _parts(layer):
-                    place = slice(filled, filled + part.numel())
-                    part.data = self.weights.data[place].view(part.shape)
-                    part.grad = self.weights.grad[place].view(part.shape)
-                    filled += part.numel()
+        for part in parts:
+            place = slice(filled, filled + part.numel())
+            part.data = self.weights.data[place].view(part.shape)
+            part.grad = self.weights.grad[place].view(part.shape)
+            filled += part.numel()
 
     def matrices(self) -> list[Float[Tensor, "B out in"]]:
         """All matrices as views of `weights`, those of equal shape that are evenly spaced together."""
@@ -61,5 +54,19 @@ class WeightTable:
         self.weights.grad.zero_()
 
 
-def _parts(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    return layer.weight, layer.bias
+def layout_of(networks: AtomicNetworks) -> tuple[Int[Tensor, "E _"], Int[Tensor, "E _"]]:
+    """Widths of inputs and layers, 0 where there is none, and where each layer begins in an array of all weights.
+
+    A layer's matrix (out,in) is followed by its bias, a layer by the next, an element by the next.
+    """
+    layers = [networks.linear(e) for e in range(len(networks.hidden))]
+    depth = max(len(mine) for mine in layers)
+    widths = torch.zeros(len(layers), depth + 1, dtype=torch.int64)
+    offset = torch.zeros(len(layers), depth, dtype=torch.int64)
+    filled = 0
+    for e, mine in enumerate(layers):
+        widths[e, 0] = mine[0].in_features
+        for n, layer in enumerate(mine):
+            widths[e, n + 1], offset[e, n] = layer.out_features, filled
+            filled += layer.weight.numel() + layer.bias.numel()
+    return widths, offset
