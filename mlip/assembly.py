@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mlip.config import Config, Data
-from mlip.config.model import AngularSet, AniSet, BehlerSet, ExplicitSet, RadialSet
+from mlip.config.model import ExplicitSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
@@ -47,27 +48,37 @@ def read_options(data: Data, index: str = ":") -> ReadOptions:
     )
 
 
+MAKERS: dict[str, Callable[..., list[SymmetryFunction]]] = {
+    "radial": parameters.radial_grid,
+    "log_normal": parameters.log_normal_grid,
+    "bessel": parameters.bessel_waves,
+    "angular": parameters.angular_grid,
+    "chebyshev": parameters.chebyshev_grid,
+    "axilrod_teller": parameters.chebyshev_grid,
+    "narrow": partial(parameters.behler_angular, kind="narrow"),
+    "wide": partial(parameters.behler_angular, kind="wide"),
+    "ani1x": parameters.ani1x,
+    "ani2x": parameters.ani2x,
+}
+
+
 def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFunction]:
     """The symmetry functions of all sets of the config, for these elements."""
     functions: list[SymmetryFunction] = []
     for chosen in config.model.descriptor:
-        options = chosen.model_dump(exclude={"set"})
-        if isinstance(chosen, RadialSet):
-            functions += parameters.radial_grid(elements, **options)
-        elif isinstance(chosen, AngularSet):
-            functions += parameters.angular_grid(elements, **options)
-        elif isinstance(chosen, BehlerSet):
-            functions += parameters.behler_angular(elements, kind=chosen.set, **options)
-        elif isinstance(chosen, AniSet):
-            functions += parameters.ani1x(elements)
-        elif isinstance(chosen, ExplicitSet):
+        if isinstance(chosen, ExplicitSet):
             functions += [_explicit(function.model_dump(exclude_none=True)) for function in chosen.functions]
+        else:
+            functions += MAKERS[chosen.set](elements, **chosen.model_dump(exclude={"set"}))
     return functions
 
 
 def _explicit(values: dict[str, Any]) -> SymmetryFunction:
     origin = "model.descriptor"
-    numbers: dict[str, Any] = {"neighbors": tuple(atomic_number(name, origin) for name in values["neighbors"])}
+    numbers: dict[str, Any] = {
+        "neighbors": tuple(atomic_number(name, origin) for name in values["neighbors"]),
+        "weights": tuple((atomic_number(name, origin), weight) for name, weight in values["weights"].items()),
+    }
     if "center" in values:
         numbers["center"] = atomic_number(values["center"], origin)
     return function_from_dict({**values, **numbers})

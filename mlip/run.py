@@ -23,7 +23,7 @@ from mlip.configfile import as_yaml, load_config
 from mlip.data.split import write_split
 from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.backends import fastest
-from mlip.descriptors.parameters import redundant_functions
+from mlip.descriptors.redundancy import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import configure_cpu, device_of
 from mlip.elements import symbol

@@ -17,15 +17,40 @@ class SetOfFunctions(Section):
 
     cutoff: float = Field(gt=0, description="Å")
     cutoff_function: CutoffName = Field("cosine", description="how a function goes to zero at the cutoff")
+    weighted: bool = Field(
+        False,
+        description="one set for all neighbors, weighted by atomic number (wACSF), instead of one for each combination "
+        "of elements",
+    )
 
 
 class RadialSet(SetOfFunctions):
-    """Evenly spaced radial functions (G2) for every neighbor element."""
+    """Radial functions (G2) for every neighbor element."""
 
     set: Literal["radial"]
     count: int = Field(24, ge=1, description="number of radial shells")
     start: float = Field(0.8, ge=0, description="first shell, Å")
     eta: float | None = Field(None, ge=0, description="1/Å²; null: one over the spacing squared")
+    spacing: Literal["even", "log", "inverse"] = Field(
+        "even", description="shells are evenly spaced in r, ln r or 1/r; null eta: narrower where they are denser"
+    )
+
+
+class LogNormalSet(SetOfFunctions):
+    """Gaussians in ln r, evenly spaced there, for every neighbor element."""
+
+    set: Literal["log_normal"]
+    count: int = Field(16, ge=1, description="number of radial shells")
+    start: float = Field(0.8, gt=0, description="first shell, Å")
+    width: float | None = Field(None, gt=0, description="sigma, of ln r; null: the spacing over the square root of 2")
+    power: float = Field(0.0, ge=0, description="weight r^-power of each neighbor; FCHL19: 1.8")
+
+
+class BesselSet(SetOfFunctions):
+    """Spherical waves sin(n pi r / cutoff) / r for every neighbor element."""
+
+    set: Literal["bessel"]
+    count: int = Field(12, ge=1, description="number of waves")
 
 
 class AngularSet(SetOfFunctions):
@@ -41,6 +66,23 @@ class AngularSet(SetOfFunctions):
     )
 
 
+class ChebyshevSet(SetOfFunctions):
+    """Chebyshev polynomials of the angle's cosine times evenly spaced mean distances, for every pair of elements."""
+
+    set: Literal["chebyshev"]
+    shells: int = Field(4, ge=1, description="number of mean distances")
+    degree: int = Field(7, ge=0, description="largest degree of the polynomials; there is one more of them")
+    start: float = Field(0.8, ge=0, description="first mean distance, Å")
+    eta: float | None = Field(None, ge=0, description="1/Å²; null: 1.5 over the spacing squared")
+
+
+class AxilrodTellerSet(ChebyshevSet):
+    """Chebyshev polynomials with the weight of Axilrod, Teller and Muto (as FCHL19), for every pair of elements."""
+
+    set: Literal["axilrod_teller"]  # type: ignore[assignment]
+    power: float = Field(0.57, ge=0, description="of the inverse distances of a triple; 3: the triple dipole energy")
+
+
 class BehlerSet(SetOfFunctions):
     """Behler's angular functions, narrow (G4) or wide (G5), all combinations, for every pair of neighbor elements."""
 
@@ -51,36 +93,55 @@ class BehlerSet(SetOfFunctions):
 
 
 class AniSet(Section):
-    """The 16 radial and 32 angular functions of ANI-1x."""
+    """The 16 radial and 32 angular functions of ANI-1x or ANI-2x."""
 
-    set: Literal["ani1x"]
+    set: Literal["ani1x", "ani2x"]
+
+
+NUMBERS_OF = {
+    "radial": ("eta", "r_s"),
+    "log_normal": ("r_s", "width", "power"),
+    "bessel": ("n",),
+    "narrow": ("eta", "zeta", "lambda_"),
+    "wide": ("eta", "zeta", "lambda_"),
+    "shifted": ("eta", "r_s", "zeta", "theta_s"),
+    "chebyshev": ("eta", "r_s", "n"),
+    "axilrod_teller": ("eta", "r_s", "n", "power"),
+}
 
 
 class Function(Section):
     """One symmetry function written out; the numbers depend on its kind."""
 
-    kind: Literal["radial", "narrow", "wide", "shifted"]
-    neighbors: tuple[Symbol, ...] = Field(strict=False, description="one element for radial functions, else two")
+    kind: Literal[
+        "radial", "log_normal", "bessel", "narrow", "wide", "shifted", "chebyshev", "axilrod_teller"
+    ]  # fmt: skip
+    neighbors: tuple[Symbol, ...] = Field(
+        (), strict=False, description="one element for radial functions, else two; none where there are weights"
+    )
+    weights: dict[Symbol, float] = Field(
+        {}, description="weight of the neighbors of each element, to count all of them; instead of neighbors"
+    )
     center: Symbol | None = Field(None, description="element of the center; null: any")
     cutoff: float = Field(gt=0, description="Å")
     cutoff_function: CutoffName = Field("cosine", description="how the function goes to zero at the cutoff")
-    eta: float | None = Field(None, ge=0, description="1/Å²; all kinds")
-    r_s: float | None = Field(None, description="Å; radial, shifted")
+    eta: float | None = Field(None, ge=0, description="1/Å²; radial and all angular kinds")
+    r_s: float | None = Field(None, description="Å; radial, log_normal, shifted, chebyshev, axilrod_teller")
     zeta: float | None = Field(None, ge=1, description="narrow, wide, shifted")
     lambda_: float | None = Field(None, description="+1 or -1; narrow, wide")
     theta_s: float | None = Field(None, description="radian; shifted")
+    n: int | None = Field(None, ge=0, description="degree of the polynomial; number of the wave from 1: bessel")
+    width: float | None = Field(None, gt=0, description="of ln r; log_normal")
+    power: float | None = Field(None, ge=0, description="of the inverse distances; log_normal, axilrod_teller")
 
     @model_validator(mode="after")
     def _numbers_fit_the_kind(self) -> Function:
-        wanted = {
-            "radial": {"eta", "r_s"},
-            "narrow": {"eta", "zeta", "lambda_"},
-            "wide": {"eta", "zeta", "lambda_"},
-            "shifted": {"eta", "r_s", "zeta", "theta_s"},
-        }[self.kind]
-        for name in ("eta", "r_s", "zeta", "lambda_", "theta_s"):
+        wanted = NUMBERS_OF[self.kind]
+        for name in sorted({name for names in NUMBERS_OF.values() for name in names}):
             if (getattr(self, name) is not None) != (name in wanted):
                 raise ValueError(f"a {self.kind} function takes {', '.join(sorted(wanted))}; check {name}")
+        if bool(self.neighbors) == bool(self.weights):
+            raise ValueError("a function takes either neighbors or weights")
         return self
 
 
@@ -91,7 +152,18 @@ class ExplicitSet(Section):
     functions: tuple[Function, ...] = Field(strict=False, min_length=1, description="the functions")
 
 
-FunctionSet = Annotated[RadialSet | AngularSet | BehlerSet | AniSet | ExplicitSet, Field(discriminator="set")]
+FunctionSet = Annotated[
+    RadialSet
+    | LogNormalSet
+    | BesselSet
+    | AngularSet
+    | ChebyshevSet
+    | AxilrodTellerSet
+    | BehlerSet
+    | AniSet
+    | ExplicitSet,
+    Field(discriminator="set"),
+]
 
 
 class NetworkOverride(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from itertools import permutations, product
 from typing import cast
 
 import torch
@@ -23,7 +23,8 @@ class ACSF(nn.Module):
 
     .. math:: G_{id} = \sum_{j} g_d(\mathbf r_{ij}) \quad \text{or} \quad \sum_{j<k} g_d(\mathbf r_{ij}, \mathbf r_{ik})
 
-    over the neighbors whose elements function d names; :math:`g_d` is the formula of its class.
+    over the neighbors whose elements function d names, or over all with the weights of their elements; :math:`g_d` is
+    the formula of its class.
 
     Raises:
         ValueError: there is no function, or one names an element outside `elements`.
@@ -36,7 +37,7 @@ class ACSF(nn.Module):
         if not self.functions:
             raise ValueError("the descriptor has no symmetry functions; give at least one")
         for column, function in enumerate(self.functions):
-            strangers = {*function.neighbors, function.center or self.elements[0]} - set(self.elements)
+            strangers = {*function.elements, function.center or self.elements[0]} - set(self.elements)
             if strangers:
                 raise ValueError(
                     f"symmetry function {column} ({function}) names elements {sorted(strangers)}; "
@@ -98,6 +99,7 @@ class _FunctionGroup(nn.Module):
         cutoff: tuple[float, str],
         classes: dict[tuple, list[int]],  # (center or None, *neighbors) -> columns
         values: Sequence[tuple[float, ...]],  # F rows of the formula's numbers
+        weights: dict[int, float],  # of the elements' neighbors; empty if the classes name them
     ) -> None:
         super().__init__()
         self.kind = kind
@@ -109,13 +111,15 @@ class _FunctionGroup(nn.Module):
         self.values: Tensor
         self.class_of: Tensor
         self.register_buffer("values", torch.tensor(values, dtype=torch.float64).T.contiguous(), persistent=False)
+        self.weights = [weights.get(element, 0.0) for element in elements] if weights else None
+        known = [elements.index(element) for element in weights]
         table = torch.full((len(elements),) * (1 + kind.order), -1)
         for row, (center, *neighbors) in enumerate(classes):
             centers = range(len(elements)) if center is None else [elements.index(center)]
-            a, b = elements.index(neighbors[0]), elements.index(neighbors[-1])
-            for c in centers:
-                for key in [(a, b), (b, a)]:
-                    table[(c, *key[: kind.order])] = row
+            named = [elements.index(element) for element in neighbors]
+            for key in permutations(named) if named else product(known, repeat=kind.order):
+                for c in centers:
+                    table[(c, *key)] = row
         self.register_buffer("class_of", table, persistent=False)
 
     def forward(
@@ -170,7 +174,12 @@ class _FunctionGroup(nn.Module):
         keep = rows >= 0
         if not keep.all():
             sides, rows = tuple(side[keep] for side in sides), rows[keep]
-        return self._pair_terms if self.kind.order == 1 else self._triple_terms, sides, rows
+        terms = self._pair_terms if self.kind.order == 1 else self._triple_terms
+        if self.weights is None:
+            return terms, sides, rows
+        of_element = distances.new_tensor(self.weights)
+        weight = torch.stack([of_element[element[pairs[1, side]]] for side in sides]).prod(dim=0)[:, None]
+        return lambda *vectors: weight * terms(*vectors), sides, rows
 
     def _pair_terms(self, vectors: Float[Tensor, "M 3"]) -> Float[Tensor, "M F"]:
         r = vectors.norm(dim=1, keepdim=True)
@@ -209,15 +218,15 @@ def _grouped(elements: tuple[int, ...], functions: Sequence[SymmetryFunction]) -
     """Functions sorted so that equal formulas with equal numbers are evaluated once for all elements."""
     blocks: dict[tuple, list[int]] = defaultdict(list)
     for column, f in enumerate(functions):
-        blocks[type(f), f.cutoff, f.cutoff_function, f.center, f.neighbors].append(column)
+        blocks[type(f), f.cutoff, f.cutoff_function, f.weights, f.center, f.neighbors].append(column)
     groups: dict[tuple, dict[tuple, list[int]]] = defaultdict(dict)
-    for (kind, cutoff, name, center, neighbors), columns in blocks.items():
+    for (kind, cutoff, name, weights, center, neighbors), columns in blocks.items():
         columns = sorted(columns, key=lambda column: functions[column].values)
         values = tuple(functions[column].values for column in columns)
-        groups[kind, cutoff, name, values, center is None][(center, *neighbors)] = columns
+        groups[kind, cutoff, name, weights, values, center is None][(center, *neighbors)] = columns
     return [
-        _FunctionGroup(elements, kind, (cutoff, name), classes, values)
-        for (kind, cutoff, name, values, _), classes in groups.items()
+        _FunctionGroup(elements, kind, (cutoff, name), classes, values, dict(weights))
+        for (kind, cutoff, name, weights, values, _), classes in groups.items()
     ]
 
 
@@ -228,4 +237,4 @@ def applies(function: SymmetryFunction, center: int) -> bool:
 
 def involves(functions: Sequence[SymmetryFunction], center: int, neighbor: int) -> Bool[Tensor, "D"]:
     """Functions of a center that a neighbor of this element enters."""
-    return torch.tensor([applies(f, center) and neighbor in f.neighbors for f in functions])
+    return torch.tensor([applies(f, center) and neighbor in f.elements for f in functions])

@@ -1,15 +1,27 @@
-"""Named sets of symmetry functions, each with its paper, and what data say about a set."""
+"""Named sets of symmetry functions, each with its paper.
+
+Every set is made for each neighbor element or pair of them; with `weighted` it is made once, for all neighbors, each
+with its atomic number over the mean of the elements as its weight (wACSF).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement, product
+from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
-from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction, Wide
+from mlip.descriptors.functions import (
+    AxilrodTeller,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Radial,
+    Shifted,
+    SymmetryFunction,
+    Wide,
+)
 
 
 def radial_grid(
@@ -19,20 +31,73 @@ def radial_grid(
     count: int,
     start: float = 0.8,
     eta: float | None = None,
+    spacing: str = "even",
     cutoff_function: str = "cosine",
+    weighted: bool = False,
 ) -> list[SymmetryFunction]:
-    r"""Evenly spaced shells for every neighbor element, the last one spacing inside the cutoff.
+    r"""Shells for every neighbor element, evenly spaced in a coordinate x of the distance, the last one step inside.
 
-    .. math:: r_s = r_0 + n \Delta, \quad \Delta = (r_c - r_0) / N, \quad \eta = 1 / \Delta^2 \text{ unless given}
+    .. math:: x(r_s) = x(r_0) + n \Delta, \quad \Delta = \left[x(r_c) - x(r_0)\right] / N, \quad
+              \eta = \left[x'(r_s) / \Delta\right]^2 \text{ unless given}
+
+    with x = r ("even"), ln r ("log") or 1/r ("inverse"): near the center shells are nearer and narrower.
 
     Source: Gastegger et al., J. Chem. Phys. 148, 241709 (2018), section II B ("shifted" functions).
     """
-    spacing = _spacing(start, cutoff, count)
-    width = 1.0 / spacing**2 if eta is None else eta
+    to, back, slope = _COORDINATES[spacing]
+    if spacing != "even" and start <= 0:
+        raise ValueError(f"the grid starts at {start} Å; spacing '{spacing}' needs a positive start")
+    _spacing(start, cutoff, count)
+    step = (to(cutoff) - to(start)) / count
+    shells = [back(to(start) + n * step) for n in range(count)]
     return [
-        Radial(neighbors=(z,), eta=width, r_s=start + n * spacing, cutoff=cutoff, cutoff_function=cutoff_function)
-        for z in sorted(elements)
+        Radial(**of, eta=slope(r_s) ** 2 / step**2 if eta is None else eta, r_s=r_s)
+        for of in _neighborhoods(Radial, elements, weighted, cutoff, cutoff_function)
+        for r_s in shells
+    ]
+
+
+def log_normal_grid(
+    elements: Sequence[int],
+    *,
+    cutoff: float,
+    count: int,
+    start: float = 0.8,
+    width: float | None = None,
+    power: float = 0.0,
+    cutoff_function: str = "cosine",
+    weighted: bool = False,
+) -> list[SymmetryFunction]:
+    r"""Shells evenly spaced in ln r for every neighbor element, with an inverse power of the distance.
+
+    .. math:: \ln r_s = \ln r_0 + n \Delta, \quad \Delta = \ln(r_c / r_0) / N, \quad
+              \sigma = \Delta / \sqrt 2 \text{ unless given}
+
+    Source: Christensen et al., J. Chem. Phys. 152, 044107 (2020), section II.
+    """
+    _spacing(start, cutoff, count)
+    if start <= 0:
+        raise ValueError(f"the grid starts at {start} Å; a logarithmic one needs a positive start")
+    step = math.log(cutoff / start) / count
+    sigma = step / math.sqrt(2) if width is None else width
+    return [
+        LogNormal(**of, r_s=start * math.exp(n * step), width=sigma, power=power)
+        for of in _neighborhoods(LogNormal, elements, weighted, cutoff, cutoff_function)
         for n in range(count)
+    ]
+
+
+def bessel_waves(
+    elements: Sequence[int], *, cutoff: float, count: int, cutoff_function: str = "polynomial", weighted: bool = False
+) -> list[SymmetryFunction]:
+    """The first `count` spherical waves for every neighbor element.
+
+    Source: Gasteiger, Groß, Günnemann, ICLR 2020 (DimeNet), eq. 7.
+    """
+    return [
+        Bessel(**of, n=n)
+        for of in _neighborhoods(Bessel, elements, weighted, cutoff, cutoff_function)
+        for n in range(1, count + 1)
     ]
 
 
@@ -46,6 +111,7 @@ def angular_grid(
     eta: float | None = None,
     zeta: float | None = None,
     cutoff_function: str = "cosine",
+    weighted: bool = False,
 ) -> list[SymmetryFunction]:
     r"""Evenly spaced angles times evenly spaced mean distances for every pair of neighbor elements.
 
@@ -62,17 +128,43 @@ def angular_grid(
     width = 1.5 / spacing**2 if eta is None else eta
     sharpness = float(max(1, round(angles**2 / 4))) if zeta is None else zeta
     return [
-        Shifted(
-            neighbors=pair,
-            eta=width,
-            r_s=start + n * spacing,
-            zeta=sharpness,
-            theta_s=(m + 0.5) * math.pi / angles,
-            cutoff=cutoff,
-            cutoff_function=cutoff_function,
-        )
-        for pair in combinations_with_replacement(sorted(elements), 2)
+        Shifted(**of, eta=width, r_s=start + n * spacing, zeta=sharpness, theta_s=(m + 0.5) * math.pi / angles)
+        for of in _neighborhoods(Shifted, elements, weighted, cutoff, cutoff_function)
         for n, m in product(range(shells), range(angles))
+    ]
+
+
+def chebyshev_grid(
+    elements: Sequence[int],
+    *,
+    cutoff: float,
+    shells: int,
+    degree: int,
+    start: float = 0.8,
+    eta: float | None = None,
+    power: float | None = None,
+    cutoff_function: str = "cosine",
+    weighted: bool = False,
+) -> list[SymmetryFunction]:
+    r"""Chebyshev polynomials of the angle times evenly spaced mean distances for every pair of neighbor elements.
+
+    .. math:: n = 0 \dots N, \qquad r_s = r_0 + m \Delta, \quad \Delta = (r_c - r_0) / M, \quad
+              \eta = 3 / (2 \Delta^2) \text{ unless given}
+
+    With a power they have the weight of Axilrod, Teller and Muto.
+
+    Source: Artrith, Urban, Ceder, Phys. Rev. B 96, 014112 (2017); with a power, Christensen et al., J. Chem. Phys. 152,
+    044107 (2020), where it is 0.57.
+    """
+    spacing = _spacing(start, cutoff, shells)
+    numbers = {"eta": 1.5 / spacing**2 if eta is None else eta}
+    kind: Any = Chebyshev
+    if power is not None:
+        kind, numbers["power"] = AxilrodTeller, power
+    return [
+        kind(**of, **numbers, r_s=start + m * spacing, n=n)
+        for of in _neighborhoods(kind, elements, weighted, cutoff, cutoff_function)
+        for m, n in product(range(shells), range(degree + 1))
     ]
 
 
@@ -85,6 +177,7 @@ def behler_angular(
     zetas: Sequence[float],
     lambdas: Sequence[float] = (-1.0, 1.0),
     cutoff_function: str = "cosine",
+    weighted: bool = False,
 ) -> list[SymmetryFunction]:
     """Every combination of eta (Å⁻²), zeta and lambda, `kind` "narrow" or "wide", for every pair of neighbor elements.
 
@@ -92,8 +185,8 @@ def behler_angular(
     """
     make: type[Narrow] | type[Wide] = {"narrow": Narrow, "wide": Wide}[kind]  # type: ignore[assignment]
     return [
-        make(neighbors=pair, eta=eta, zeta=zeta, lambda_=lambda_, cutoff=cutoff, cutoff_function=cutoff_function)
-        for pair in combinations_with_replacement(sorted(elements), 2)
+        make(**of, eta=eta, zeta=zeta, lambda_=lambda_)
+        for of in _neighborhoods(make, elements, weighted, cutoff, cutoff_function)
         for eta, zeta, lambda_ in product(etas, zetas, lambdas)
     ]
 
@@ -101,46 +194,61 @@ def behler_angular(
 def ani1x(elements: Sequence[int]) -> list[SymmetryFunction]:
     """The 16 radial and 32 angular functions of ANI-1x for any elements (384 for H, C, N, O).
 
+    TorchANI's numbers are the same, but for a factor 1/4 of the radial ones.
+
     Source: Smith et al., J. Chem. Phys. 148, 241733 (2018), parameter file of the published model.
     """
-    radial = [
-        Radial(neighbors=(z,), eta=16.0, r_s=0.9 + 0.26875 * n, cutoff=5.2) for z in sorted(elements) for n in range(16)
+    return [
+        *_ani_radial(elements, eta=16.0, start=0.9, cutoff=5.2),
+        *_ani_angular(elements, eta=8.0, zeta=32.0, start=0.9, shells=4, angles=8),
     ]
-    angular = [
-        Shifted(neighbors=pair, eta=8.0, zeta=32.0, r_s=r_s, theta_s=(m + 0.5) * math.pi / 8, cutoff=3.5)
-        for pair in combinations_with_replacement(sorted(elements), 2)
-        for r_s, m in product((0.9, 1.55, 2.2, 2.85), range(8))
-    ]
-    return [*radial, *angular]
 
 
-def redundant_functions(
-    features: Float[np.ndarray, "N D"], functions: Sequence[SymmetryFunction], *, tolerance: float = 1e-8
-) -> list[str]:
-    """What the training data say against a set: functions that are constant on them, and pairs with the same values.
+def ani2x(elements: Sequence[int]) -> list[SymmetryFunction]:
+    """The 16 radial and 32 angular functions of ANI-2x for any elements (1008 for H, C, N, O, F, S, Cl).
 
-    `features` are those of the centers of one element, in float64; `tolerance` is relative to the largest spread.
+    TorchANI's numbers are the same, but for a factor 1/4 of the radial ones.
+
+    Source: Devereux et al., J. Chem. Theory Comput. 16, 4192 (2020), parameter file of the published model.
     """
-    spread = features.std(axis=0)
-    constant: np.ndarray = spread <= tolerance * max(float(spread.max()), np.finfo(float).tiny)
-    messages = [
-        f"function {d} is constant ({features[0, d]:.3g}): {functions[d]}" for d in np.flatnonzero(constant).tolist()
+    return [
+        *_ani_radial(elements, eta=19.7, start=0.8, cutoff=5.1),
+        *_ani_angular(elements, eta=12.5, zeta=14.1, start=0.8, shells=8, angles=4),
     ]
-    varying = np.flatnonzero(~constant)
-    # Equal columns have equal projections, so only neighbors among the sorted projections need to be compared.
-    weights = np.random.default_rng(0).standard_normal(len(features))
-    projections = weights @ features[:, varying]
-    order = varying[np.argsort(projections)]
-    close = tolerance * np.abs(weights).sum() * spread.max()
-    for place, a in enumerate(order):
-        for b in order[place + 1 :]:
-            if weights @ (features[:, b] - features[:, a]) > close:
-                break
-            if np.abs(features[:, a] - features[:, b]).max() <= tolerance * spread[a]:
-                first, second = sorted((int(a), int(b)))
-                messages.append(f"functions {first} and {second} have the same values: {functions[first]}")
-                break
-    return messages
+
+
+def _ani_radial(elements: Sequence[int], *, eta: float, start: float, cutoff: float) -> list[SymmetryFunction]:
+    step = _spacing(start, cutoff, 16)
+    return [
+        Radial(neighbors=(z,), eta=eta, r_s=start + n * step, cutoff=cutoff)
+        for z in sorted(elements)
+        for n in range(16)
+    ]
+
+
+def _ani_angular(
+    elements: Sequence[int], *, eta: float, zeta: float, start: float, shells: int, angles: int
+) -> list[SymmetryFunction]:
+    return angular_grid(elements, cutoff=3.5, shells=shells, angles=angles, start=start, eta=eta, zeta=zeta)
+
+
+# Of each spacing: a coordinate of the distance, its inverse, and the size of its slope.
+_COORDINATES: dict[str, tuple[Any, Any, Any]] = {
+    "even": (lambda r: r, lambda x: x, lambda r: 1.0),
+    "log": (math.log, math.exp, lambda r: 1.0 / r),
+    "inverse": (lambda r: 1.0 / r, lambda x: 1.0 / x, lambda r: 1.0 / r**2),
+}
+
+
+def _neighborhoods(
+    kind: type[SymmetryFunction], elements: Sequence[int], weighted: bool, cutoff: float, cutoff_function: str
+) -> list[dict[str, Any]]:
+    """What the functions of a set differ in by element: one entry for each combination, or one with weights."""
+    common = {"cutoff": cutoff, "cutoff_function": cutoff_function}
+    if weighted:
+        mean = sum(elements) / len(elements)
+        return [{"weights": tuple((z, z / mean) for z in elements), **common}]
+    return [{"neighbors": of, **common} for of in combinations_with_replacement(sorted(elements), kind.order)]
 
 
 def _spacing(start: float, cutoff: float, count: int) -> float:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from itertools import combinations, product
 
-from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction, Wide
+from mlip.descriptors.functions import (
+    AxilrodTeller,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Radial,
+    Shifted,
+    SymmetryFunction,
+    Wide,
+)
 from mlip.structure import Structure
 
 Point = tuple[float, float, float]
@@ -42,18 +52,27 @@ def value(function: SymmetryFunction, structure: Structure, i: int) -> float:
     if function.center not in (None, structure.numbers[i]):
         return 0.0
     near = neighbors(structure, i, function.cutoff)
-    if isinstance(function, Radial):
-        return sum(_pair(function, v) for z, v in near if (z,) == function.neighbors)
-    return sum(
-        _triple(function, a, b)
-        for (z_j, a), (z_k, b) in combinations(near, 2)
-        if tuple(sorted((z_j, z_k))) == function.neighbors
-    )
+    weights = dict(function.weights)
+
+    def factor(*elements: int) -> float:
+        if weights:
+            return math.prod(weights.get(z, 0.0) for z in elements)
+        return float(tuple(sorted(elements)) == function.neighbors)
+
+    if function.order == 1:
+        return sum(factor(z) * _pair(function, v) for z, v in near)
+    return sum(factor(z_j, z_k) * _triple(function, a, b) for (z_j, a), (z_k, b) in combinations(near, 2))
 
 
-def _pair(f: Radial, vector: Point) -> float:
+def _pair(f: SymmetryFunction, vector: Point) -> float:
     r = math.hypot(*vector)
-    return math.exp(-f.eta * (r - f.r_s) ** 2) * cutoff_function(f.cutoff_function, r, f.cutoff)
+    fc = cutoff_function(f.cutoff_function, r, f.cutoff)
+    if isinstance(f, LogNormal):
+        return r**-f.power * math.exp(-(math.log(r / f.r_s) ** 2) / (2 * f.width**2)) * fc
+    if isinstance(f, Bessel):
+        return math.sqrt(2 / f.cutoff) * math.sin(f.n * math.pi * r / f.cutoff) / r * fc
+    assert isinstance(f, Radial)
+    return math.exp(-f.eta * (r - f.r_s) ** 2) * fc
 
 
 def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
@@ -62,6 +81,14 @@ def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
 
     r_ij, r_ik, r_jk = math.hypot(*a), math.hypot(*b), math.dist(a, b)
     cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (r_ij * r_ik)
+    if isinstance(f, Chebyshev | AxilrodTeller):
+        theta = math.acos(max(-1.0, min(1.0, cosine)))
+        radial = math.exp(-f.eta * ((r_ij + r_ik) / 2 - f.r_s) ** 2) * fc(r_ij) * fc(r_ik)
+        if isinstance(f, AxilrodTeller):  # the other angles by the law of cosines
+            cos_j = (r_ij**2 + r_jk**2 - r_ik**2) / (2 * r_ij * r_jk)
+            cos_k = (r_ik**2 + r_jk**2 - r_ij**2) / (2 * r_ik * r_jk)
+            radial *= (1 + 3 * cosine * cos_j * cos_k) / (r_ij * r_ik * r_jk) ** f.power
+        return math.cos(f.n * theta) * radial
     factor = 2 ** (1 - f.zeta)
     if isinstance(f, Narrow):
         radial = math.exp(-f.eta * (r_ij**2 + r_ik**2 + r_jk**2)) * fc(r_ij) * fc(r_ik) * fc(r_jk)

@@ -34,8 +34,13 @@ def expected(functions, structures):
         zoo.behler(Narrow, 3.4, "cosine"),
         zoo.behler(Wide, 3.3, "tanh"),
         zoo.shifted(3.3, "cosine"),
+        zoo.log_normal(3.1, "tanh"),
+        zoo.bessel(3.2, "polynomial"),
+        zoo.chebyshev(3.1, "cosine"),
+        zoo.axilrod_teller(3.0, "polynomial"),
+        zoo.of_all_elements(),
     ],
-    ids=["radial", "narrow", "wide", "shifted"],
+    ids=["radial", "narrow", "wide", "shifted", "log normal", "bessel", "chebyshev", "axilrod teller", "weighted"],
 )
 def test_formula(functions, structure):
     found = features(functions, [zoo.STRUCTURES[structure]])

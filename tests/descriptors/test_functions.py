@@ -34,7 +34,7 @@ def test_neighbors_are_ascending():
 
 
 def test_every_function_reads_back():
-    functions = [*zoo.mixed_cutoffs(), *zoo.per_center()]
+    functions = [*zoo.mixed_cutoffs(), *zoo.per_center(), *zoo.of_all_elements()]
     assert {type(f) for f in functions} == set(KINDS.values())
     assert [function_from_dict(f.as_dict()) for f in functions] == functions
 

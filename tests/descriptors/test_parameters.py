@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
-from mlip.descriptors.parameters import angular_grid, ani1x, behler_angular, radial_grid, redundant_functions
+from mlip.descriptors.parameters import angular_grid, ani1x, behler_angular, radial_grid
+from mlip.descriptors.redundancy import redundant_functions
 
 
 def test_ani1x_has_the_published_functions():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -11,7 +12,17 @@ import torch
 
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction, Wide
+from mlip.descriptors.functions import (
+    AxilrodTeller,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Radial,
+    Shifted,
+    SymmetryFunction,
+    Wide,
+)
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.scaling import fitted_scaling
@@ -97,6 +108,59 @@ def shifted(cutoff: float = 3.6, name: str = "cosine", center: int | None = None
     ]
 
 
+def log_normal(cutoff: float = 4.0, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    shapes = [(1.3, 0.3, 0.0), (1.9, 0.2, 1.8), (2.6, 0.4, 1.0)]
+    return [
+        LogNormal(neighbors=(z,), r_s=r_s, width=width, power=power, **common)
+        for z in ELEMENTS
+        for r_s, width, power in shapes
+    ]
+
+
+def bessel(cutoff: float = 4.0, name: str = "polynomial", center: int | None = None) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    return [Bessel(neighbors=(z,), n=n, **common) for z in ELEMENTS for n in (1, 2, 5)]
+
+
+def chebyshev(cutoff: float = 3.6, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    shapes = [(0.7, 1.4, 0), (0.7, 1.4, 3), (1.1, 2.2, 1), (1.1, 2.2, 6)]
+    return [
+        Chebyshev(neighbors=pair, eta=eta, r_s=r_s, n=n, **common) for pair in NEIGHBOR_PAIRS for eta, r_s, n in shapes
+    ]
+
+
+def axilrod_teller(cutoff: float = 3.6, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
+    """Two powers, and one of them with two shells."""
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+    shapes = [(0.7, 1.4, 0, 0.57), (0.7, 1.4, 2, 0.57), (1.1, 2.2, 1, 0.57), (0.3, 1.8, 4, 3.0)]
+    return [
+        AxilrodTeller(neighbors=pair, eta=eta, r_s=r_s, n=n, power=power, **common)
+        for pair in NEIGHBOR_PAIRS
+        for eta, r_s, n, power in shapes
+    ]
+
+
+def weighted(functions: Sequence[SymmetryFunction], weights: Sequence[float]) -> list[SymmetryFunction]:
+    """Each kind of function once, for all neighbors with a weight."""
+    of = tuple((z, weight) for z, weight in zip(ELEMENTS, weights, strict=True) if weight)
+    single = [replace(f, neighbors=(), weights=of) for f in functions]
+    return list(dict.fromkeys(single))
+
+
+def of_all_elements() -> list[SymmetryFunction]:
+    """Every kind with weights, at some cutoffs and centers; in one set of weights an element does not count."""
+    z, other = (0.2, 1.2, 1.6), (1.0, 0.0, -0.7)
+    return [
+        *weighted([*radial(4.0), *log_normal(3.7), *bessel(3.3)], z),
+        *weighted([*behler(Narrow, 3.1), *behler(Wide, 3.2), *shifted(3.3)], z),
+        *weighted([*radial(4.0, center=8)[:2], *behler(Wide, 3.2)[:2]], other),
+        *radial(4.0)[:3],
+        *weighted([*chebyshev(3.2), *axilrod_teller(3.2)[:3]], other),
+    ]
+
+
 def per_center() -> list[SymmetryFunction]:
     """Other functions for every element of the center, and one that holds for all."""
     return [
@@ -116,6 +180,10 @@ def mixed_cutoffs() -> list[SymmetryFunction]:
         *behler(Wide, 2.9, "cosine"),
         *behler(Wide, 3.0, "polynomial")[::3],
         *shifted(3.4, "tanh"),
+        *log_normal(4.0, "tanh")[::2],
+        *bessel(3.9, "cosine")[::2],
+        *chebyshev(3.2, "tanh")[::3],
+        *axilrod_teller(3.0, "polynomial")[::3],
     ]
     return [functions[i] for i in np.random.default_rng(7).permutation(len(functions))]
 
@@ -156,5 +224,10 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "polynomial cutoff": lambda: potential([*radial(4.0, "polynomial"), *shifted(3.2, "polynomial")], 6),
     "mixed cutoffs": lambda: potential(mixed_cutoffs(), 7, activation=("gelu", "sigmoid", "celu")),
     "per center": lambda: potential(per_center(), 8, anchored=True, scaling="half"),
+    "log normal": lambda: potential(log_normal(), 10),
+    "bessel": lambda: potential([*bessel(), *bessel(3.8, "tanh")[:4]], 11),
+    "chebyshev": lambda: potential([*chebyshev(), *chebyshev(3.3, "polynomial")[:4]], 12, scaling="half"),
+    "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13),
+    "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
 }
