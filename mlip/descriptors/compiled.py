@@ -15,17 +15,19 @@ from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
-from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
+from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
+from mlip.descriptors.functions import KINDS, AxilrodTeller, Wide
 from mlip.descriptors.operation import Products, differentiable
 from mlip.kernels import arithmetic as names
+from mlip.kernels import neighborhoods
 from mlip.kernels.compile import is_compiled
 from mlip.kernels.moments import LARGEST
-from mlip.kernels.neighborhoods import NARROW, RADIAL, SHIFTED, WIDE, Functions, Pairs
+from mlip.kernels.neighborhoods import NARROW, Functions, Pairs
 from mlip.kernels.products import block_bounds, products
 
 logger = logging.getLogger(__name__)
 
-KINDS = {Radial: RADIAL, Narrow: NARROW, Wide: WIDE, Shifted: SHIFTED}
+NUMBER_OF = {kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items()}
 CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
 
@@ -48,7 +50,7 @@ class CompiledACSF:
         self.width = len(descriptor.functions)
         self.index_of_number = descriptor.index_of_number.cpu().numpy()
         self.functions = _functions(descriptor)
-        self.angular_groups = int((self.functions.groups[:-1, 0] != RADIAL).sum())
+        self.angular_groups = int((self.functions.groups[:-1, 0] >= NARROW).sum())
         if not is_compiled():
             logger.info("compiling the CPU kernels: once after installation, half a minute for each precision")
 
@@ -141,32 +143,32 @@ class _Products:
 
 def _functions(descriptor: ACSF) -> Functions:
     """The descriptor's groups as the tables of the kernels."""
-    spheres: list[tuple[float, int]] = []
+    spheres: list[tuple[float, int, Any]] = []
     rows, parts = [], []
     place = [0, 0, 0, 0]
     elements = len(descriptor.elements)
     for group in cast(Iterable[Any], descriptor.groups):
-        sphere = (group.cutoff, CUTOFFS[group.cutoff_function])
+        sphere = (group.cutoff, CUTOFFS[group.cutoff_function], group.weights)
         if sphere not in spheres:
             spheres.append(sphere)
-        table = group.class_of.cpu().numpy()
-        class_of = np.full((elements,) * 3, -1)
-        if group.kind is Radial:
-            class_of[:, range(elements), range(elements)] = table
+        class_of, table = np.full((elements,) * 3, -1), classes(group)
+        known = range(table.shape[1])
+        if group.kind.order == 1:
+            class_of[:, known, known] = table
         else:
-            class_of[:] = table
-        zetas = _zetas_of_moments(group)
-        for chosen in (zetas > 0, zetas == 0):
-            if chosen.any():
-                part = _factors(group, chosen)
-                rows.append([KINDS[group.kind], spheres.index(sphere), *place, zetas[chosen].max()])
-                parts.append((class_of, *part))
-                sizes = len(part[1]), len(part[2]), len(part[4]), part[0].size
-                place = [begin + size for begin, size in zip(place, sizes, strict=True)]
+            class_of[:, : len(known), : len(known)] = table
+        for chosen, degree in _alike(group):
+            part = _factors(group, chosen)
+            rows.append([NUMBER_OF[group.kind], spheres.index(sphere), *place, degree])
+            parts.append((class_of, *part))
+            sizes = len(part[1]), len(part[2]), len(part[4]), part[0].size
+            place = [begin + size for begin, size in zip(place, sizes, strict=True)]
     class_of, columns, shells, angles, ends, angle_of = zip(*parts, strict=True)
     return Functions(
-        np.array([cutoff for cutoff, _ in spheres]),
-        np.array([kind for _, kind in spheres]),
+        np.array([cutoff for cutoff, _, _ in spheres]),
+        np.array([kind for _, kind, _ in spheres]),
+        np.array([weights is not None for _, _, weights in spheres]),
+        np.array([weights or [1.0] * elements for _, _, weights in spheres]),
         np.array([*rows, [0, 0, *place, 0]]),
         np.stack(class_of),
         np.concatenate([part.ravel() for part in columns]),
@@ -177,26 +179,28 @@ def _functions(descriptor: ACSF) -> Functions:
     )
 
 
-def _zetas_of_moments(group: Any) -> np.ndarray:
-    """Zeta of those functions that can be computed from moments, 0 of the others."""
+def _alike(group: Any) -> list[tuple[np.ndarray, int]]:
+    """The functions that the kernels can compute together, and the largest zeta if from moments of the neighbors."""
+    values = group.values.cpu().numpy()
+    if group.kind is AxilrodTeller:
+        return [(values[3] == power, 0) for power in np.unique(values[3])]
     if group.kind is not Wide:
-        return np.zeros(group.width, dtype=np.int64)
-    _, zetas, lambdas = group.values.cpu().numpy()
-    return np.where(np.isin(zetas, range(1, LARGEST + 1)) & (abs(lambdas) <= 1), zetas, 0).astype(np.int64)
+        return [(np.ones(group.width, dtype=bool), 0)]
+    _, zetas, lambdas = values
+    small = np.isin(zetas, range(1, LARGEST + 1)) & (abs(lambdas) <= 1)
+    largest = int(zetas[small].max(initial=0))
+    return [(chosen, degree) for chosen, degree in ((small, largest), (~small, 0)) if chosen.any()]
 
 
 def _factors(group: Any, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of the chosen functions, columns by class, shells, angles, where those of each shell end, and their angles."""
     columns = np.array(group.columns, dtype=np.int64).reshape(group.classes, group.width)[:, chosen]
-    values = np.ascontiguousarray(group.values.cpu().double().numpy().T[chosen])
-    if group.kind is Radial:
-        return columns, values, np.zeros((0, 2)), np.arange(len(values) + 1), np.zeros(len(values), dtype=np.int64)
-    if group.kind is Shifted:
-        of_distances, of_angles = values[:, :2], values[:, 2:]
-    else:
-        of_distances, of_angles = np.stack([values[:, 0], np.zeros(len(values))], axis=1), values[:, 1:]
-    shells, shell_of = np.unique(of_distances, axis=0, return_inverse=True)
-    angles, angle_of = np.unique(of_angles, axis=0, return_inverse=True)
+    if group.kind.order == 1:
+        shells, count = radial_numbers(group)[chosen], columns.shape[1]
+        return columns, shells, np.zeros((0, 2)), np.arange(count + 1), np.zeros(count, dtype=np.int64)
+    of_distances, of_angles = angular_numbers(group)
+    shells, shell_of = np.unique(of_distances[chosen], axis=0, return_inverse=True)
+    angles, angle_of = np.unique(of_angles[chosen], axis=0, return_inverse=True)
     order = np.argsort(shell_of.ravel(), kind="stable")
     ends = np.searchsorted(shell_of.ravel()[order], np.arange(len(shells) + 1))
     return np.ascontiguousarray(columns[:, order]), shells, angles, ends, angle_of.ravel()[order]

@@ -15,7 +15,7 @@ from mlip.descriptors.cuda_groups import Group, groups_of
 from mlip.descriptors.operation import Products, differentiable
 from mlip.gpu import names
 from mlip.gpu.angular import angular_gradients, angular_jacobian, angular_sums
-from mlip.gpu.pairs import ROWS, gather
+from mlip.gpu.pairs import FACTORS, ROWS, gather
 from mlip.gpu.radial import radial
 
 FEATURES, GRADIENTS = names.FEATURES.value, names.GRADIENTS.value
@@ -94,8 +94,8 @@ class _AtVectors:
         self.vectors = vectors.detach().contiguous()
         index, self.groups = owner.on(vectors.device, vectors.dtype)
         self.element = index[numbers]
-        one_of = {group.cutoff: group for group in self.groups if len(vectors)}
-        self.tables = {cutoff: self._table(pairs, group) for cutoff, group in one_of.items()}
+        one_of = {group.sphere: group for group in self.groups if len(vectors)}
+        self.tables = {sphere: self._table(pairs, group) for sphere, group in one_of.items()}
 
     def made(self, product: int, given: Tensor | None = None) -> Tensor:
         """One of the products; `given` is what a Jacobian is multiplied with."""
@@ -103,22 +103,22 @@ class _AtVectors:
         columns = 3 if product == GRADIENTS else self.owner.width
         result = self.vectors.new_zeros(rows.get(product, len(self.element)), columns)
         given = result if given is None else given.detach().contiguous()  # not read where there is none
-        for cutoff, table in self.tables.items():
+        for sphere, table in self.tables.items():
             factor = given[table["order"]] if product == CHANGES else given
             for group in self.groups:
-                if group.cutoff == cutoff:
+                if group.sphere == sphere:
                     self._product(product, group, {**table, **group.tables, "given": factor, "result": result})
         return result
 
     def _product(self, product: int, group: Group, arguments: dict[str, Any]) -> None:
         """Add a group's product to the result."""
-        atoms, elements = len(self.element), self.owner.elements
+        atoms, elements = len(self.element), arguments["elements"]
         # Neighbors of one element within the group's cutoff, if the density is even.
-        neighbors = len(self.vectors) / (atoms * elements) * (group.cutoff[0] / self.owner.cutoff) ** 3
+        neighbors = len(self.vectors) / (atoms * elements) * (group.sphere[0] / self.owner.cutoff) ** 3
         warps = 1 if neighbors <= 16 else 2
         T, K = 32 * warps, 8 if neighbors <= 8 else 32
-        arguments |= {**group.constants, "PRODUCT": product, "KIND": group.kind, "CUTOFF": group.cutoff[1]}
-        if group.kind == names.RADIAL.value:
+        arguments |= {**group.constants, "PRODUCT": product, "KIND": group.kind, "CUTOFF": group.sphere[1]}
+        if group.kind < names.NARROW.value:
             self._run(radial, (atoms, elements), arguments, BLOCK=32)
         elif product == GRADIENTS:
             blocks = math.ceil(2 * neighbors * K / T)
@@ -130,12 +130,19 @@ class _AtVectors:
             grid = atoms, len(group.tables["combinations"])
             self._run(angular_sums, grid, arguments, T=T, num_warps=warps)
 
-    def _table(self, pairs: Tensor, group: Group) -> dict[str, Tensor]:
-        """The pairs within a group's cutoff by center and element, without waiting for the device."""
-        atoms, elements = len(self.element), self.owner.elements
+    def _table(self, pairs: Tensor, group: Group) -> dict[str, Any]:
+        """The pairs within a group's cutoff by center and element, without waiting for the device.
+
+        Weighted neighbors stand as if of one element, and their cutoff functions have the weights.
+        """
         center, neighbor = pairs
-        inside = self.vectors.norm(dim=1) < group.cutoff[0]
-        element = torch.where(inside, self.element[neighbor], -1)
+        inside = self.vectors.norm(dim=1) < group.sphere[0]
+        element, weight = self.element[neighbor], None
+        atoms, elements = len(self.element), self.owner.elements
+        if "weights" in group.tables:
+            weight, elements = group.tables["weights"][element], 1
+            element = torch.where(weight != 0, 0, -1)
+        element = torch.where(inside, element, -1)
         counts = center.new_zeros(atoms * elements + 1)
         counts.index_add_(0, torch.where(element < 0, 0, center * elements + element + 1), (element >= 0).long())
         first = torch.searchsorted(center.contiguous(), torch.arange(atoms + 1, device=center.device))
@@ -144,9 +151,12 @@ class _AtVectors:
             "start": counts.cumsum(0).int(),
             "order": torch.zeros_like(element, dtype=torch.int32),
             "table": self.vectors.new_empty(ROWS, len(inside)),
+            "elements": elements,
         }
         given = {"first": first.int(), "kind": element.int(), "vectors": self.vectors, "scale": group.tables["scale"]}
-        self._run(gather, (atoms, elements), {**table, **given}, CUTOFF=group.cutoff[1], BLOCK=32)
+        self._run(gather, (atoms, elements), {**table, **given}, CUTOFF=group.sphere[1], BLOCK=32)
+        if weight is not None:
+            table["table"][FACTORS:] *= weight[table["order"]]
         return table
 
     def _run(
@@ -154,7 +164,7 @@ class _AtVectors:
     ) -> None:
         """A kernel with those of the arguments that it names."""
         known = {
-            "pairs": len(self.vectors), "elements": self.owner.elements, "width": self.owner.width, **arguments, **more
+            "pairs": len(self.vectors), "width": self.owner.width, **arguments, **more
         }  # fmt: skip
         with torch.cuda.device_of(self.vectors):
             kernel[grid](**{name: known[name] for name in kernel.arg_names}, num_warps=num_warps)

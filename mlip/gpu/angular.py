@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from mlip.gpu.names import FEATURES, NARROW, REAL, SHIFTED, WIDE
+from mlip.gpu.names import AXILROD_TELLER, CHEBYSHEV, FEATURES, NARROW, REAL, SHIFTED, WIDE
 from mlip.gpu.pairs import cutoff_value, dot, neighbor
 
 
@@ -45,19 +45,69 @@ def _triple(table, pairs, scale, j, k, mask, KIND: tl.constexpr, CUTOFF: tl.cons
         v_j, v_k, v_cross = 2.0 * fc, 2.0 * fc, 0.0 * fc
         u_cross = fc * i_j * i_k
     else:
-        u = u * 19.0 / 20.0  # 0.95, see the package's docstring
         argument = 0.5 * (r_j + r_k)
+        if KIND == AXILROD_TELLER:
+            factor, by_j, by_k, by_jk = _dipoles(tl.load(scale + 2), x_j, y_j, z_j, x_k, y_k, z_k, r_j, r_k, mask)
+            w_j, w_k, w_cross = w_j * factor + fc * (by_j + by_jk), w_k * factor + fc * (by_k + by_jk), -fc * by_jk
+            fc = fc * factor
         v_j, v_k, v_cross = 0.5 * fc * i_j, 0.5 * fc * i_k, 0.0 * fc
-        u_cross = fc * i_j * i_k * 19.0 / 20.0
+        u_cross = fc * i_j * i_k
+        if KIND == SHIFTED:
+            u = u * 19.0 / 20.0  # 0.95, see the package's docstring
+            u_cross = u_cross * 19.0 / 20.0
     u_j, u_k = -u * fc * i_j * i_j, -u * fc * i_k * i_k
     return x_j, y_j, z_j, x_k, y_k, z_k, u, argument, fc, u_j, u_k, u_cross, v_j, v_k, v_cross, w_j, w_k, w_cross
 
 
 @triton.jit
+def _dipoles(power, x_j, y_j, z_j, x_k, y_k, z_k, r_j, r_k, mask):
+    """Factor of Axilrod, Teller and Muto, and its derivatives by r_j, r_k and r_jk divided by these distances.
+
+    With the squares a, b, c of the three distances, the scalar products d, e, f at the corners i, j, k, of which
+    a = d + e, b = d + f, c = e + f, the product of the cosines is d e f / (a b c).
+    """
+    dx, dy, dz = x_k - x_j, y_k - y_j, z_k - z_j
+    a, b = tl.where(mask, r_j * r_j, 1.0), tl.where(mask, r_k * r_k, 1.0)
+    c = tl.where(mask, dx * dx + dy * dy + dz * dz, 1.0)
+    d = x_j * x_k + y_j * y_k + z_j * z_k
+    e, f = a - d, b - d
+    falloff = tl.exp(-0.5 * power * tl.log(a * b * c))
+    g = 3.0 * falloff / (a * b * c)
+    h = -power * falloff - (power + 2.0) * d * e * f * g
+    by_j, by_k = h / a + g * (d * f + e * f - d * e), h / b + g * (d * e + e * f - d * f)
+    return falloff + d * e * f * g, by_j, by_k, h / c + g * (d * e + d * f - e * f)
+
+
+@triton.jit
+def _polynomials(u, n, LARGEST: tl.constexpr):
+    """Chebyshev's polynomials of the degrees n (M,1), and their derivatives (M,T)."""
+    before, slope_before = u[None, :], 0.0 * u[None, :] + 1.0
+    now, slope = slope_before, 0.0 * slope_before
+    A, dA = now + 0.0 * n, slope + 0.0 * n
+    for degree in tl.static_range(LARGEST):
+        following, slope_following = 2.0 * u[None, :] * now - before, 2.0 * (now + u[None, :] * slope) - slope_before
+        before, slope_before, now, slope = now, slope, following, slope_following
+        A, dA = tl.where(n == degree + 1, now, A), tl.where(n == degree + 1, slope, dA)
+    return A, dA
+
+
+@triton.jit
 def _angular(u, angles, KIND: tl.constexpr, ANGLES: tl.constexpr, BITS: tl.constexpr):
-    """A and dA/du (M,T), A = 2 base^(n+1), base = (1 + a u + b sqrt(1 - u²)) / 2; `angles` (3,M) are n, a, b."""
+    """A and dA/du (M,T), A = 2 base^(n+1), base = (1 + a u + b sqrt(1 - u²)) / 2; `angles` (3,M) are n, a, b.
+
+    Or Chebyshev's polynomials of the degrees n.
+    """
     m = tl.arange(0, ANGLES)[:, None]
     exponent, a = tl.load(angles + m), tl.load(angles + ANGLES + m)
+    if KIND >= CHEBYSHEV:
+        return _polynomials(u, exponent, BITS)
+    else:
+        return _powers(u, exponent, a, angles, m, KIND, ANGLES, BITS)
+
+
+@triton.jit
+def _powers(u, exponent, a, angles, m, KIND: tl.constexpr, ANGLES: tl.constexpr, BITS: tl.constexpr):
+    """The first of the two."""
     slope = a
     base = 1.0 + a * u[None, :]
     if KIND == SHIFTED:
@@ -86,7 +136,7 @@ def _radial(argument, shells, KIND: tl.constexpr, SHELLS: tl.constexpr):
     """R and dR/dargument (S,T); `shells` (2,S) are eta and r_s."""
     s = tl.arange(0, SHELLS)[:, None]
     eta = tl.load(shells + s)
-    if KIND == SHIFTED:
+    if KIND >= SHIFTED:
         d = argument[None, :] - tl.load(shells + SHELLS + s)
         value = tl.exp(-eta * d * d)
         return value, -2.0 * eta * d * value

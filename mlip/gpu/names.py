@@ -5,6 +5,8 @@ from __future__ import annotations
 from triton.language import constexpr
 
 FEATURES, GRADIENTS, CHANGES, JACOBIAN = constexpr(0), constexpr(1), constexpr(2), constexpr(3)  # products
-RADIAL, NARROW, WIDE, SHIFTED = constexpr(0), constexpr(1), constexpr(2), constexpr(3)  # formulas
+# Formulas: those of one neighbor first, then those of two, then among these those of the mean distance.
+RADIAL, LOG_NORMAL, BESSEL, NARROW = constexpr(0), constexpr(1), constexpr(2), constexpr(3)
+WIDE, SHIFTED, CHEBYSHEV, AXILROD_TELLER = constexpr(4), constexpr(5), constexpr(6), constexpr(7)
 COSINE, TANH, POLYNOMIAL = constexpr(0), constexpr(1), constexpr(2)  # cutoff functions
 REAL = constexpr(-1)  # in place of the number of bits of the largest exponent, if the exponents are not whole

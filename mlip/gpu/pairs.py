@@ -8,6 +8,7 @@ import triton.language as tl
 from mlip.gpu.names import COSINE, TANH
 
 ROWS = 7  # of the table of pairs: x, y, z, r, 1/r, cutoff function, its slope over r
+FACTORS = 5  # of these rows, the first that is multiplied with a neighbor's weight
 
 
 @triton.jit

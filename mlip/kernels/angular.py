@@ -8,14 +8,14 @@ same sum over functions.
 
 from __future__ import annotations
 
-import math
 from collections import namedtuple
 
 import numpy as np
 
-from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, exponential, is_single
+from mlip.kernels.angles import polynomials, powers
+from mlip.kernels.arithmetic import CHANGES, FEATURES, GRADIENTS, exponential
 from mlip.kernels.compile import disjoint, kernel
-from mlip.kernels.neighborhoods import NARROW, PADDING, SHIFTED, WIDE
+from mlip.kernels.neighborhoods import AXILROD_TELLER, CHEBYSHEV, NARROW, PADDING, SHIFTED, WIDE
 
 CHUNK = 256  # triples at once: their factors stay in the first-level cache
 
@@ -39,7 +39,10 @@ def angular(product, group, first, last, runs, n, t, f, given, result):
     run = 0
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
-        _angular_factors(group, begin, end - begin, t, f)
+        if group.kind >= CHEBYSHEV:
+            polynomials(group, begin, end - begin, t, f)
+        else:
+            powers(group, begin, end - begin, t, f)
         _radial_factors(product, group, begin, end - begin, t, f)
         if product == CHANGES:
             _tangents(group, begin, end - begin, n, t, f)
@@ -62,58 +65,6 @@ def angular(product, group, first, last, runs, n, t, f, given, result):
 
 
 @kernel
-def _angular_factors(group, begin, count, t, f):
-    """A and dA/dcos; A is 2 base^zeta with base (1 + lambda cos) / 2 or its shifted form."""
-    disjoint()
-    real = f.A.dtype.type
-    whole = (count + PADDING - 1) // PADDING * PADDING
-    cos, u = t.cos[begin : begin + whole], f.u
-    for m in range(group.angles.shape[0]):
-        zeta, other, A, dA = group.angles[m, 0], group.angles[m, 1], f.A[m], f.dA[m]
-        if group.kind == SHIFTED:
-            cosine, sine = real(math.cos(other)), real(math.sin(other))
-            for x in range(whole):
-                y = real(0.95) * cos[x]
-                w = math.sqrt(real(1.0) - y * y)
-                A[x] = real(0.5) * (real(1.0) + y * cosine + w * sine)
-                dA[x] = real(0.475) * (cosine - sine * y / w)
-        else:
-            sign = real(other)
-            for x in range(whole):
-                A[x] = real(0.5) * max(real(1.0) + sign * cos[x], real(0.0))
-                dA[x] = real(0.5) * sign
-        less, factor = int(zeta) - 1, real(2.0 * zeta)
-        tiny = real(1e-15 ** (1.0 / zeta) if is_single(u[0]) else 0.0)  # powers stay clear of denormal floats
-        half = int(zeta - 1.0 - less == 0.5)
-        if less + 0.5 * half != zeta - 1.0 or less > 63:
-            for x in range(whole):
-                u[x] = A[x] ** real(zeta - 1.0)
-        elif less > 3 or half:
-            for x in range(whole):
-                b1 = max(A[x], tiny)
-                b2 = b1 * b1
-                b4 = b2 * b2
-                u[x] = (
-                    _chosen(half, math.sqrt(b1)) * _chosen(less & 1, b1) * _chosen(less & 2, b2) * _chosen(less & 4, b4)
-                )
-                b8 = b4 * b4
-                b16 = b8 * b8
-                u[x] *= _chosen(less & 8, b8) * _chosen(less & 16, b16) * _chosen(less & 32, b16 * b16)
-        else:
-            for x in range(whole):
-                u[x] = _chosen(less & 1, A[x]) * _chosen(less & 2, A[x] * A[x])
-        for x in range(whole):
-            dA[x] *= factor * u[x]
-            A[x] *= real(2.0) * u[x]
-
-
-@kernel(inline="always")
-def _chosen(bit, x):
-    """x or 1: a factor of a whole power."""
-    return x if bit != 0 else type(x)(1.0)
-
-
-@kernel
 def _radial_factors(product, group, begin, count, t, f):
     """R, with the cutoffs of r_ij and r_ik, and for features with that of r_jk too."""
     disjoint()
@@ -125,7 +76,7 @@ def _radial_factors(product, group, begin, count, t, f):
         weight[x] = outer[x] * fc[x] if product == FEATURES else outer[x]
     for s in range(group.shells.shape[0]):
         eta, r_s, R = real(group.shells[s, 0]), real(group.shells[s, 1]), f.R[s]
-        if group.kind == SHIFTED:
+        if group.kind >= SHIFTED:
             for x in range(whole):
                 d = argument[x] - r_s
                 R[x] = exponential(-eta * d * d) * weight[x]
@@ -137,7 +88,7 @@ def _radial_factors(product, group, begin, count, t, f):
 @kernel(inline="always")
 def _slope(kind, eta, r_s, argument):
     """The derivative of the logarithm of R by its argument."""
-    return type(eta)(-2.0) * eta * (argument - r_s) if kind == SHIFTED else -eta
+    return type(eta)(-2.0) * eta * (argument - r_s) if kind >= SHIFTED else -eta
 
 
 @kernel
@@ -239,6 +190,7 @@ def _tangents(group, begin, count, n, t, f):
     real = f.u.dtype.type
     js, ks, cos = t.j[begin : begin + count], t.k[begin : begin + count], t.cos[begin : begin + count]
     fc, slope = t.fc[begin : begin + count], t.slope[begin : begin + count]
+    by_j, by_k = t.by_j[begin : begin + count], t.by_k[begin : begin + count]
     for x in range(count):
         j, k = js[x], ks[x]
         jj, kk, ij, ik = n.motion[j, 0], n.motion[k, 0], n.inverse[j], n.inverse[k]
@@ -252,6 +204,8 @@ def _tangents(group, begin, count, n, t, f):
         else:
             f.v[x] = real(0.5) * fc[x] * (jj * ij + kk * ik)
         f.w[x] = fc[x] * (n.slope[j] * jj + n.slope[k] * kk) + slope[x] * (jj + kk - cross)
+        if group.kind == AXILROD_TELLER:
+            f.w[x] += by_j[x] * jj + by_k[x] * kk
 
 
 @kernel
@@ -265,7 +219,8 @@ def _scatter(group, begin, low, high, n, t, f):
     js, ks, cos = t.j[begin + low : begin + high], t.k[begin + low : begin + high], t.cos[begin + low : begin + high]
     fc, slope = t.fc[begin + low : begin + high], t.slope[begin + low : begin + high]
     u, v, w, p = f.u[low:high], f.v[low:high], f.w[low:high], f.p[low:high]
-    narrow, wide = group.kind == NARROW, group.kind == WIDE
+    by_j, by_k = t.by_j[begin + low : begin + high], t.by_k[begin + low : begin + high]
+    narrow, wide, weighted = group.kind == NARROW, group.kind == WIDE, group.kind == AXILROD_TELLER
     for x in range(high - low):
         j, k = js[x], ks[x]
         ij, ik = n.inverse[j], n.inverse[k]
@@ -281,6 +236,9 @@ def _scatter(group, begin, low, high, n, t, f):
         else:
             along_j += real(0.5) * of_argument * ij
             along_k += real(0.5) * of_argument * ik
+        if weighted:
+            along_j += w[x] * by_j[x]
+            along_k += w[x] * by_k[x]
         p[x] = of_cos * ij * ik - apart
         u[x] = along_j + apart
         v[x] = along_k + apart

@@ -10,19 +10,24 @@ from collections import namedtuple
 
 import numpy as np
 
-from mlip.kernels.arithmetic import cutoff_values
+from mlip.kernels.arithmetic import cutoff_values, exponential, logarithm
 from mlip.kernels.compile import disjoint, kernel
 
-RADIAL, NARROW, WIDE, SHIFTED = 0, 1, 2, 3
+# Kinds of functions: those of one neighbor first, then those of two, then among these those of the mean distance.
+RADIAL, LOG_NORMAL, BESSEL, NARROW, WIDE, SHIFTED, CHEBYSHEV, AXILROD_TELLER = range(8)
 PADDING = 16  # what is computed for triples is computed in whole vectors
 
-# All functions of a descriptor. A sphere is a cutoff with its function: cutoff (K,), cutoff_kind (K,). Row g of groups
-# (G+1,7) says what the functions of group g are (kind, sphere), where its shells (eta, r_s), angles (zeta, lambda or
-# theta_s), functions and columns begin; they end where those of the next row begin; and the largest zeta if they can be
-# computed from moments of the neighbors, 0 if not (mlip.kernels.moments). Functions are sorted by shell,
+# All functions of a descriptor. A sphere is a cutoff with its function, cutoff and cutoff_kind (K,), and whether it is
+# weighted (K,), with weights (K,E) of the elements: then all its neighbors stand as if of element 0, and their cutoff
+# functions have the weights. Row g of groups (G+1,7) says what the functions of group g are (kind, sphere), where its
+# shells and angles (mlip.descriptors.factors), functions and columns begin; they end where those of the next row begin;
+# and the largest zeta if they can be computed from moments of the neighbors, 0 if not (mlip.kernels.moments). Functions
+# are sorted by shell,
 # those of shell s from ends[s] to ends[s+1], function f with the angle angle_of[f]; columns has a row of functions for
 # each class. class_of (G,E,E,E) is the class of a center and two neighbors (or twice the one), -1 if there is none.
-Functions = namedtuple("Functions", "cutoff cutoff_kind groups class_of columns shells angles ends angle_of")
+Functions = namedtuple(
+    "Functions", "cutoff cutoff_kind weighted weights groups class_of columns shells angles ends angle_of"
+)
 # One group's part of these tables.
 Group = namedtuple("Group", "kind sphere cutoff cutoff_kind class_of columns shells angles ends angle_of degree")
 # Pairs by center: start (N+1), element (N,), element of the neighbor (P,), vectors (P,3).
@@ -33,10 +38,11 @@ Pairs = namedtuple("Pairs", "start element neighbor vectors")
 Neighbors = namedtuple("Neighbors", "x y z r inverse fc slope pair motion first search")
 # Scratch of the search: squares of distances, those kept, their cutoff function and slope, their places.
 Search = namedtuple("Search", "squares kept fc slope place")
-# Triples: places of their neighbors, cos theta, argument of the radial factor, f_ij f_ik, f_jk and f_jk' / r_jk.
+# Triples: places of their neighbors, cos theta, argument of the radial factor, f_ij f_ik, f_jk and f_jk' / r_jk (or
+# another factor of a triple, and its derivatives by r_jk, and in by_j and by_k by r_ij and r_ik, divided by these).
 # Row n of runs has triples first to last of one center (a row of the features) with the same functions: group, class,
 # row, first, last.
-Triples = namedtuple("Triples", "j k cos argument outer fc slope runs")
+Triples = namedtuple("Triples", "j k cos argument outer fc slope by_j by_k runs")
 
 
 @kernel
@@ -68,9 +74,9 @@ def room_for_neighbors(real, most, centers, spheres, elements):
 @kernel(allocates=True)
 def room_for_triples(real, most, runs):
     """Empty arrays for `most` triples."""
-    rows, places = np.empty((5, most + PADDING), real), np.empty((2, most + PADDING), np.uint32)
+    rows, places = np.empty((7, most + PADDING), real), np.empty((2, most + PADDING), np.uint32)
     runs = np.empty((runs, 5), np.int64)
-    return Triples(places[0], places[1], rows[0], rows[1], rows[2], rows[3], rows[4], runs)
+    return Triples(places[0], places[1], rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], runs)
 
 
 @kernel
@@ -83,12 +89,16 @@ def add_neighbors(center, first_pair, element, vectors, functions, n, filled):
         squares[p] = vectors[p, 0] ** 2 + vectors[p, 1] ** 2 + vectors[p, 2] ** 2
     for sphere in range(functions.cutoff.shape[0]):
         first, cutoff = n.first[center, sphere], functions.cutoff[sphere]
+        weighted, weights = functions.weighted[sphere], functions.weights[sphere]
         found = 0
         for e in range(first.shape[0] - 1):
             first[e] = filled + found
-            for p in range(count):
+            for p in range(0 if weighted else count):
                 place[found] = p
                 found += (element[p] == e) & (squares[p] < cutoff * cutoff)
+            for p in range(count if weighted and e == 0 else 0):
+                place[found] = p
+                found += (weights[element[p]] != 0.0) & (squares[p] < cutoff * cutoff)
         first[first.shape[0] - 1] = filled + found
         for q in range(found):
             kept[q] = squares[place[q]]
@@ -99,6 +109,8 @@ def add_neighbors(center, first_pair, element, vectors, functions, n, filled):
             n.r[filled + q], n.inverse[filled + q], n.fc[filled + q] = r, 1.0 / r, fc[q]
             n.slope[filled + q] = slope[q] / fc[q] if fc[q] != 0.0 else 0.0
             n.pair[filled + q] = first_pair + p
+        for q in range(found if weighted else 0):
+            n.fc[filled + q] *= weights[element[place[q]]]
         filled += found
     return filled
 
@@ -167,9 +179,36 @@ def _shape(group, first, last, n, t):
             cos[m] = dot * (n.inverse[j] * n.inverse[k])
             outer[m] = n.fc[j] * n.fc[k]
             fc[m], slope[m] = real(1.0), real(0.0)
+        if group.kind == AXILROD_TELLER:
+            _add_dipoles(real(group.shells[0, 2]), js, ks, n, fc, slope, t.by_j[first:last], t.by_k[first:last])
         if group.kind == WIDE:
             for m in range(last - first):
                 argument[m] = n.r[js[m]] * n.r[js[m]] + n.r[ks[m]] * n.r[ks[m]]
         else:
             for m in range(last - first):
                 argument[m] = real(0.5) * (n.r[js[m]] + n.r[ks[m]])
+
+
+@kernel
+def _add_dipoles(power, js, ks, n, factor, slope, by_j, by_k):
+    """Factors of Axilrod, Teller and Muto, and their derivatives by r_jk, r_ij and r_ik divided by these distances.
+
+    With the squares a, b, c of the three distances, the scalar products d, e, f at the corners i, j, k, of which
+    a = d + e, b = d + f, c = e + f, the product of the cosines is d e f / (a b c).
+    """
+    disjoint()
+    real, three = factor.dtype.type, factor.dtype.type(3.0)
+    for m in range(js.shape[0]):
+        j, k = js[m], ks[m]
+        dx, dy, dz = n.x[k] - n.x[j], n.y[k] - n.y[j], n.z[k] - n.z[j]
+        a, b, c = n.r[j] * n.r[j], n.r[k] * n.r[k], dx * dx + dy * dy + dz * dz
+        d = n.x[j] * n.x[k] + n.y[j] * n.y[k] + n.z[j] * n.z[k]
+        e, f = a - d, b - d
+        per_a, per_b, per_c = n.inverse[j] * n.inverse[j], n.inverse[k] * n.inverse[k], real(1.0) / c
+        falloff = exponential(real(-0.5) * power * logarithm(a * b * c))
+        g = three * falloff * per_a * per_b * per_c
+        h = -power * falloff - (power + real(2.0)) * d * e * f * g
+        factor[m] = falloff + d * e * f * g
+        slope[m] = h * per_c + g * (d * e + d * f - e * f)
+        by_j[m] = h * per_a + g * (d * f + e * f - d * e)
+        by_k[m] = h * per_b + g * (d * e + e * f - d * f)

@@ -11,6 +11,7 @@ from mlip.kernels.arithmetic import CHANGES, GRADIENTS
 from mlip.kernels.compile import kernel
 from mlip.kernels.moments import by_moments, moments, room_for_moments
 from mlip.kernels.neighborhoods import (
+    NARROW,
     RADIAL,
     add_neighbors,
     add_triples,
@@ -19,6 +20,7 @@ from mlip.kernels.neighborhoods import (
     room_for_triples,
 )
 from mlip.kernels.radial import radial
+from mlip.kernels.radial_curves import radial_curves
 
 TRIPLES = 2048  # of a block of more than one center: their geometry stays in the second-level cache
 
@@ -89,7 +91,7 @@ def room_for(real, bounds, start, functions):
     spheres, elements, groups = functions.cutoff.shape[0], functions.class_of.shape[1], functions.groups.shape[0] - 1
     centers = neighbors = most = triples = shells = angles = angular_groups = 0
     for g in range(groups):
-        angular_groups += functions.groups[g, 0] != RADIAL
+        angular_groups += functions.groups[g, 0] >= NARROW
         shells = max(shells, functions.groups[g + 1, 2] - functions.groups[g, 2])
         angles = max(angles, functions.groups[g + 1, 3] - functions.groups[g, 3])
     for block in range(bounds.shape[0] - 1):
@@ -114,7 +116,7 @@ def find_triples(element, functions, room):
     used = filled = 0
     for g in range(functions.groups.shape[0] - 1):
         group = group_at(functions, g)
-        if group.kind != RADIAL:
+        if group.kind >= NARROW:
             for i in range(element.shape[0]):
                 first = room.neighbors.first[i, group.sphere]
                 if by_moments(group, first):
@@ -134,6 +136,10 @@ def add_product(product, element, functions, room, used, filled, given, result):
         if group.kind == RADIAL:
             for i in range(element.shape[0]):
                 radial(product, group, element[i], i, n.first[i, group.sphere], n, room.factors, given, result)
+            continue
+        if group.kind < NARROW:
+            for i in range(element.shape[0]):
+                radial_curves(product, group, element[i], i, n.first[i, group.sphere], n, room.factors, given, result)
             continue
         if group.degree > 0:
             moments(product, group, element, n, room.moments, given, result)

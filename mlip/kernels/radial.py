@@ -1,4 +1,4 @@
-"""CPU kernel of the radial functions."""
+"""CPU kernel of the Gaussian radial functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def radial(product, group, element, row, first, n, f, given, result):
     width = group.shells.shape[0]
     eta, r_s, terms, weights = f.u, f.v, f.p, f.q
     for g in range(width):
-        eta[g], r_s[g] = group.shells[g]
+        eta[g], r_s[g] = group.shells[g, 0], group.shells[g, 1]
     for e in range(first.shape[0] - 1):
         of_class = group.class_of[element, e, e]
         if of_class < 0 or first[e] == first[e + 1]:

@@ -12,7 +12,7 @@ from triton.compiler import ASTSource
 
 from mlip.descriptors import cuda
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
+from mlip.descriptors.functions import AxilrodTeller, Bessel, Chebyshev, LogNormal, Narrow, Radial, Shifted, Wide
 
 HOPPER = GPUTarget("cuda", 90, 32)
 TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
@@ -21,6 +21,10 @@ FUNCTIONS = [
     Narrow(neighbors=(1, 1), cutoff=3.0, cutoff_function="tanh", eta=0.1, zeta=2.5, lambda_=1.0),
     Wide(neighbors=(1, 1), cutoff=3.0, cutoff_function="polynomial", eta=0.1, zeta=1.0, lambda_=1.0),
     Shifted(neighbors=(1, 1), cutoff=3.0, eta=0.1, r_s=1.0, zeta=9.0, theta_s=1.0),
+    LogNormal(neighbors=(1,), cutoff=3.0, r_s=1.0, width=0.3, power=1.0),
+    Chebyshev(weights=((1, 0.5),), cutoff=3.0, eta=0.1, r_s=1.0, n=3),
+    Bessel(neighbors=(1,), cutoff=3.0, n=2),
+    AxilrodTeller(neighbors=(1, 1), cutoff=3.0, eta=0.1, r_s=1.0, n=2, power=0.5),
 ]
 
 
@@ -51,7 +55,7 @@ def main():
     for name in ("gather", "radial", "angular_sums", "angular_gradients", "angular_jacobian"):
         setattr(cuda, name, Compiled(getattr(cuda, name)))
     numbers, pairs = torch.tensor([1, 1, 1]), torch.tensor([[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]])
-    for dtype, chosen in ((torch.float32, FUNCTIONS[::3]), (torch.float64, FUNCTIONS[:3])):
+    for dtype, chosen in ((torch.float32, FUNCTIONS[::3]), (torch.float64, [*FUNCTIONS[:3], *FUNCTIONS[4:]])):
         features = cuda.CudaACSF(ACSF([1], chosen))
         vectors = torch.rand(6, 3, dtype=dtype).requires_grad_()
         g = torch.rand(3, len(chosen), dtype=dtype).requires_grad_()

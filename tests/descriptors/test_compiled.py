@@ -12,11 +12,31 @@ from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compiled import CompiledACSF, compiled
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
-from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
+from mlip.descriptors.functions import (
+    KINDS,
+    AxilrodTeller,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Shifted,
+    Wide,
+)
 from mlip.descriptors.parameters import behler_angular, radial_grid
 from mlip.kernels.angular import CHUNK
-from mlip.kernels.arithmetic import CHANGES, COSINE, FEATURES, GRADIENTS, JACOBIAN, POLYNOMIAL, TANH, cutoff_values
-from mlip.kernels.compile import cache_folder
+from mlip.kernels.arithmetic import (
+    CHANGES,
+    COSINE,
+    FEATURES,
+    GRADIENTS,
+    JACOBIAN,
+    POLYNOMIAL,
+    TANH,
+    cutoff_values,
+    logarithm,
+    sine_and_cosine,
+)
+from mlip.kernels.compile import cache_folder, kernel
 from mlip.kernels.moments import FEWEST, LARGEST
 from mlip.kernels.products import TRIPLES
 from mlip.neighbors import neighbor_pairs
@@ -29,17 +49,27 @@ PRECISIONS = (torch.float64, torch.float32)
 @st.composite
 def parameters(draw):
     """Kind and values of a function, up to the extremes that are in use."""
-    kind = draw(st.sampled_from([Radial, Narrow, Wide, Shifted]))
+    kind = draw(st.sampled_from(list(KINDS.values())))
     values = {
         "cutoff": draw(st.sampled_from([1.3, 3.0, 4.5])),
         "cutoff_function": draw(st.sampled_from(sorted(CUTOFF_FUNCTIONS))),
         "center": draw(st.sampled_from([None, 1, 8])),
-        "eta": draw(st.sampled_from([0.0, 1e-4, 0.3, 4.0, 16.0])),
-        "neighbors": draw(st.sampled_from([(1,), (8,)] if kind is Radial else [(1, 1), (1, 8), (8, 8)])),
     }
-    if kind in (Radial, Shifted):
-        values["r_s"] = draw(st.floats(0, 4))
-    if kind is not Radial:
+    if draw(st.booleans()):
+        values["neighbors"] = draw(st.sampled_from([(1,), (8,)] if kind.order == 1 else [(1, 1), (1, 8), (8, 8)]))
+    else:
+        values["weights"] = draw(st.sampled_from([((1, 0.2), (8, 1.8)), ((8, -0.5),), ((1, 1.0), (8, 1.0))]))
+    if kind not in (LogNormal, Bessel):
+        values["eta"] = draw(st.sampled_from([0.0, 1e-4, 0.3, 4.0, 16.0]))
+    if "r_s" in kind.parameters:
+        values["r_s"] = draw(st.floats(0.1 if kind is LogNormal else 0, 4))
+    if kind is LogNormal:
+        values["width"] = draw(st.sampled_from([0.05, 0.3, 2.0]))
+    if kind in (LogNormal, AxilrodTeller):
+        values["power"] = draw(st.sampled_from([0.0, 0.57, 1.8, 3.0]))
+    if kind in (Bessel, Chebyshev, AxilrodTeller):
+        values["n"] = draw(st.sampled_from([1, 2, 5, 12] if kind is Bessel else [0, 1, 2, 5, 12]))
+    if kind in (Narrow, Wide, Shifted):
         values["zeta"] = draw(st.sampled_from([1.0, 1.25, 1.5, 2.0, 4.0, 7.0, 12.5, 32.0, 64.0]))
     if kind is Shifted:
         values["theta_s"] = draw(st.floats(0, np.pi))
@@ -263,6 +293,26 @@ def test_machine_code_of_other_sources_is_in_another_folder(monkeypatch, tmp_pat
     (tmp_path / "angular.py").write_text("# changed", encoding="utf-8")
     monkeypatch.setattr(room, "__file__", str(tmp_path / "compile.py"))
     assert cache_folder() != here and cache_folder().parent == here.parent
+
+
+@kernel
+def elementary(x, y, result):
+    """Logarithm of x; sine and cosine of pi y."""
+    for n in range(x.shape[0]):
+        result[0, n] = logarithm(x[n])
+        result[1, n], result[2, n] = sine_and_cosine(y[n])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 2e-15), (np.float32, 1e-6)])
+def test_elementary_functions(dtype, tolerance):
+    """Over all that may be asked for: products of squares of distances, and waves in the cutoff sphere."""
+    x, y = np.logspace(-4, 5, 4001).astype(dtype), np.linspace(0, 3, 4001).astype(dtype)
+    found = np.empty((3, len(x)), dtype)
+    elementary(x, y, found)
+    turn = np.pi * y.astype(np.float64)
+    expected = np.log(x.astype(np.float64)), np.sin(turn), np.cos(turn)
+    for a, b in zip(found, expected, strict=True):
+        assert (np.abs(a - b) <= tolerance * np.maximum(1, np.abs(b))).all()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 3e-15), (np.float32, 1e-6)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,17 @@ from physics.laws import same
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors import backends
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
+from mlip.descriptors.functions import (
+    KINDS,
+    AxilrodTeller,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Radial,
+    Shifted,
+    Wide,
+)
 from mlip.descriptors.parameters import angular_grid, behler_angular, radial_grid
 from mlip.model.evaluate import evaluate
 from mlip.structure import Structure
@@ -61,11 +72,19 @@ def functions_of(kind, cutoff=3.1, name="cosine", zetas=(1.0, 2.5, 7.0)):
     """Some for any center, one for oxygen only; not every combination of shells and angles."""
     if kind is Radial:
         shapes = [{"eta": 0.4}, {"eta": 3.0, "r_s": 1.7}, {"eta": 1.2, "r_s": 2.6}]
+    elif kind is LogNormal:
+        shapes = [{"r_s": 1.3, "width": 0.3}, {"r_s": 2.0, "width": 0.2, "power": 1.8}]
+    elif kind is Bessel:
+        shapes = [{"n": n} for n in (1, 2, 5)]
+    elif kind is Chebyshev:
+        shapes = [{"eta": 0.7, "r_s": 1.4, "n": n} for n in (0, 1, 4)]
+    elif kind is AxilrodTeller:
+        shapes = [{"eta": 0.7, "r_s": 1.4, "n": n, "power": p} for n, p in ((0, 0.6), (3, 0.6), (1, 3.0))]
     elif kind is Shifted:
         shapes = [{"eta": 0.7, "r_s": 1.4, "zeta": z, "theta_s": 0.4 * z % 3} for z in zetas]
     else:
         shapes = [{"eta": 0.03 * n, "zeta": z, "lambda_": (-1) ** n} for n, z in enumerate(zetas)]
-    neighbors = [(H,), (O,)] if kind is Radial else [(H, H), (H, O), (O, O)]
+    neighbors = [(H,), (O,)] if kind.order == 1 else [(H, H), (H, O), (O, O)]
     common = {"cutoff": cutoff, "cutoff_function": name}
     everywhere = [kind(neighbors=n, **common, **shape) for n in neighbors for shape in shapes]
     return [*everywhere, kind(center=O, neighbors=neighbors[0], **common, **shapes[0])]
@@ -78,9 +97,17 @@ def test_home_of_the_kernels():
     assert ("Interpreted" in type(radial).__name__) == (DEVICE.type == "cpu")
 
 
-@pytest.mark.parametrize("kind", [Radial, Narrow, Wide, Shifted], ids=lambda kind: f"{HOME}-{kind.__name__}")
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: f"{HOME}-{kind.__name__}")
 def test_each_formula(kind):
     check(functions_of(kind), CLUSTER, ALONE, WATER)
+
+
+def test_weights_of_elements():
+    """Two sets of weights beside functions of named elements; for the second, hydrogen does not count."""
+    sets = [((H, 0.3), (O, 1.6)), ((O, -0.7),)]
+    of_all = [replace(f, neighbors=(), weights=w) for kind in (Radial, Narrow, AxilrodTeller) for w in sets
+              for f in functions_of(kind)[-3:]]  # fmt: skip
+    check([*of_all, *functions_of(Radial)[:2], *functions_of(Narrow)[:2]], CLUSTER, ALONE, WATER)
 
 
 @pytest.mark.parametrize("name", ["tanh", "polynomial"], ids=lambda name: f"{HOME}-{name}")

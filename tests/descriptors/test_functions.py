@@ -4,7 +4,17 @@ import pytest
 from physics import zoo
 
 from mlip.descriptors.acsf import ACSF, applies, involves
-from mlip.descriptors.functions import KINDS, Narrow, Radial, Shifted, Wide, function_from_dict
+from mlip.descriptors.functions import (
+    KINDS,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Radial,
+    Shifted,
+    Wide,
+    function_from_dict,
+)
 
 PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
 
@@ -21,6 +31,14 @@ PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
         (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, r_s=math.nan), "r_s is nan"),
         (lambda: Narrow(**PAIR, eta=1.0, zeta=0.5, lambda_=1.0), "zeta is 0.5"),
         (lambda: Shifted(**PAIR, eta=1.0, zeta=1.0, r_s=1.0, theta_s=math.inf), "theta_s is inf"),
+        (lambda: LogNormal(neighbors=(1,), cutoff=4.0, r_s=0.0, width=0.3), "r_s is 0.0; a log_normal"),
+        (lambda: LogNormal(neighbors=(1,), cutoff=4.0, r_s=1.0, width=0.0), "width is 0.0; a log_normal"),
+        (lambda: LogNormal(neighbors=(1,), cutoff=4.0, r_s=1.0, width=0.3, power=-1.0), "power is -1.0"),
+        (lambda: Bessel(neighbors=(1,), cutoff=4.0, n=0), "n is 0; a bessel"),
+        (lambda: Chebyshev(**PAIR, eta=1.0, r_s=1.0, n=1.5), "n is 1.5; expected a whole number"),
+        (lambda: Bessel(neighbors=(1,), weights=((1, 1.0),), cutoff=4.0, n=1), "there are weights; give one"),
+        (lambda: Bessel(weights=((1, 0.0),), cutoff=4.0, n=1), "the weight of H is 0.0"),
+        (lambda: Bessel(weights=((1, 1.0), (1, 2.0)), cutoff=4.0, n=1), "each element may have one"),
         (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, cutoff_function="cosin"), "'cosin'; known: cosine"),
     ],
 )
@@ -50,6 +68,7 @@ def test_descriptor_needs_functions():
         Radial(neighbors=(7,), cutoff=4.0, eta=1.0),
         Radial(neighbors=(1,), cutoff=4.0, eta=1.0, center=7),
         Wide(neighbors=(1, 7), cutoff=4.0, eta=1.0, zeta=1.0, lambda_=1.0),
+        Bessel(weights=((1, 0.2), (7, 1.0)), cutoff=4.0, n=1),
     ],
 )
 def test_descriptor_names_elements_it_does_not_have(function):
@@ -67,3 +86,11 @@ def test_functions_of_a_center():
     assert involves([any_center, of_carbon], 1, 8).tolist() == [True, False]
     assert involves([any_center, of_carbon], 6, 8).tolist() == [True, True]
     assert involves([any_center, of_carbon], 6, 1).tolist() == [False, False]
+
+
+def test_functions_that_weigh_elements():
+    of_all, of_oxygen = (Bessel(weights=w, cutoff=3.0, n=1) for w in [((8, 1.6), (1, 0.2)), ((8, 1.6),)])
+    assert of_all.weights == ((1, 0.2), (8, 1.6)), "ascending"
+    assert involves([of_all, of_oxygen], 1, 8).tolist() == [True, True]
+    assert involves([of_all, of_oxygen], 1, 1).tolist() == [True, False]
+    assert str(of_all) == "bessel around any of 0.2 H + 1.6 O: n 1, cutoff 3"

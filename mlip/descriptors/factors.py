@@ -1,0 +1,50 @@
+"""The numbers of each kind of function as the fast kernels want them: those of the distances and those of the angle."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mlip.descriptors.functions import AxilrodTeller, Bessel, Chebyshev, LogNormal, Narrow, Radial, Shifted, Wide
+
+
+def radial_numbers(group: Any) -> Float[np.ndarray, "F 3"]:
+    r"""Of F radial functions: :math:`\eta, r_s`; or :math:`1 / 2\sigma^2, \ln r_s, p`; or
+    :math:`n / r_c, \sqrt{2 / r_c}, n \pi / r_c`.
+    """
+    values = group.values.cpu().double().numpy()
+    nothing = np.zeros(group.width)
+    if group.kind is Radial:
+        return np.column_stack([*values, nothing])
+    if group.kind is LogNormal:
+        r_s, width, power = values
+        return np.column_stack([0.5 / width**2, np.log(r_s), power])
+    assert group.kind is Bessel
+    wave = values[0] / group.cutoff
+    return np.column_stack([wave, nothing + math.sqrt(2 / group.cutoff), math.pi * wave])
+
+
+def angular_numbers(group: Any) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndarray, "F 2"]]:
+    r"""Of F angular functions: :math:`\eta, r_s, p`; and :math:`\zeta, \lambda`; or :math:`\zeta, \theta_s`; or n."""
+    values = group.values.cpu().double().numpy()
+    nothing = np.zeros(group.width)
+    if group.kind in (Narrow, Wide):
+        eta, zeta, lambda_ = values
+        return np.column_stack([eta, nothing, nothing]), np.column_stack([zeta, lambda_])
+    if group.kind is Shifted:
+        eta, r_s, zeta, theta_s = values
+        return np.column_stack([eta, r_s, nothing]), np.column_stack([zeta, theta_s])
+    assert group.kind in (Chebyshev, AxilrodTeller)
+    power = values[3] if group.kind is AxilrodTeller else nothing
+    return np.column_stack([values[0], values[1], power]), np.column_stack([values[2], nothing])
+
+
+def classes(group: Any) -> Int[np.ndarray, "E ..."]:
+    """Class of a center and its neighbors by their elements; of weighted neighbors, all as if of one element."""
+    table: np.ndarray = group.class_of.cpu().numpy()
+    if group.weights is None:
+        return table
+    return table.reshape(len(table), -1).max(axis=1).reshape(-1, *(1,) * group.kind.order)
