@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from mlip.config import Config, Data
-from mlip.config.model import AngularSet, AniSet, BehlerSet, ExplicitSet, RadialSet
+from mlip.config.model import AngularSet, AniSet, AutoSet, BehlerSet, ExplicitSet, Function, RadialSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 from mlip.descriptors import parameters
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.automatic import chosen_functions
 from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
 from mlip.model.networks import AtomicNetworks
@@ -48,7 +49,7 @@ def read_options(data: Data, index: str = ":") -> ReadOptions:
 
 
 def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFunction]:
-    """The symmetry functions of all sets of the config, for these elements."""
+    """The symmetry functions of all sets of the config, for these elements; `with_chosen_functions` comes before."""
     functions: list[SymmetryFunction] = []
     for chosen in config.model.descriptor:
         options = chosen.model_dump(exclude={"set"})
@@ -63,6 +64,27 @@ def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFuncti
         elif isinstance(chosen, ExplicitSet):
             functions += [_explicit(function.model_dump(exclude_none=True)) for function in chosen.functions]
     return functions
+
+
+def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Config:
+    """The config with the functions that `auto` chooses for these training structures listed one by one."""
+    elements = sorted({int(z) for s in structures for z in s.numbers})
+    sets = []
+    for chosen in config.model.descriptor:
+        if isinstance(chosen, AutoSet):
+            options = chosen.model_dump(exclude={"set"})
+            functions = chosen_functions(structures, elements, **options, seed=config.run.seed)
+            chosen = ExplicitSet(set="explicit", functions=tuple(map(_listed, functions)))
+        sets.append(chosen)
+    model = config.model.model_copy(update={"descriptor": tuple(sets)})
+    return config.model_copy(update={"model": model})
+
+
+def _listed(function: SymmetryFunction) -> Function:
+    values = function.as_dict()
+    center = values.pop("center")
+    neighbors = tuple(map(symbol, values.pop("neighbors")))
+    return Function(**values, neighbors=neighbors, center=None if center is None else symbol(center))
 
 
 def _explicit(values: dict[str, Any]) -> SymmetryFunction:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from mlip.config.section import Section, Symbol
 
@@ -83,6 +83,10 @@ class Function(Section):
                 raise ValueError(f"a {self.kind} function takes {', '.join(sorted(wanted))}; check {name}")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_numbers_of_other_kinds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
 
 class ExplicitSet(Section):
     """Symmetry functions listed one by one."""
@@ -91,7 +95,30 @@ class ExplicitSet(Section):
     functions: tuple[Function, ...] = Field(strict=False, min_length=1, description="the functions")
 
 
-FunctionSet = Annotated[RadialSet | AngularSet | BehlerSet | AniSet | ExplicitSet, Field(discriminator="set")]
+class AutoSet(Section):
+    """Functions chosen from the training structures; the run folder's config.yaml and descriptor.yaml list them."""
+
+    set: Literal["auto"]
+    budget: int = Field(250, ge=1, description="number of functions at most, all elements together")
+    cutoff: float | None = Field(
+        None, gt=0, description="Å, of the radial functions and at most of the angular ones; null: from the distances"
+    )
+    cutoff_function: CutoffName = Field("cosine", description="how a function goes to zero at the cutoff")
+    pruning: Literal["farthest", "cur"] = Field(
+        "farthest", description="how few of many functions are chosen: by their distance from those before, or by CUR"
+    )
+
+
+FunctionSet = Annotated[
+    RadialSet | AngularSet | BehlerSet | AniSet | ExplicitSet | AutoSet, Field(discriminator="set")
+]
+
+
+def _one_set_too(schema: dict[str, Any]) -> None:
+    """The JSON schema of what `Model` takes for a descriptor: a list, one set, or the name of one without numbers."""
+    several = {name: schema.pop(name) for name in ("items", "minItems", "type")}
+    schema["anyOf"] = [several, several["items"], {"enum": ["auto", "ani1x"]}]
+
 
 
 class NetworkOverride(Section):
@@ -135,7 +162,8 @@ class Model(Section):
         ),
         strict=False,
         min_length=1,
-        description="sets of symmetry functions, one after the other",
+        description="sets of symmetry functions, one after the other; or the word auto: chosen from the data",
+        json_schema_extra=_one_set_too,
     )
     networks: Networks = Networks()
     scaling: Literal["common", "half", "standard", "minmax", "none"] = Field(
@@ -143,3 +171,10 @@ class Model(Section):
         description="feature scaling: one scale for all, half-way to unit spread, unit spread, to [0, 1], or none",
     )
     reference_energies: ReferenceEnergies = ReferenceEnergies()
+
+    @field_validator("descriptor", mode="before")
+    @classmethod
+    def _one_set_is_a_list(cls, value: Any) -> Any:
+        """`auto` stands for [{set: auto}], a set for the list of it."""
+        sets = [value] if isinstance(value, str | dict) else value
+        return [{"set": s} if isinstance(s, str) else s for s in sets] if isinstance(sets, list | tuple) else sets
