@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlip.config import Config, Data
-from mlip.config.model import AngularSet, AniSet, AutoSet, BehlerSet, ExplicitSet, Function, RadialSet
+from mlip.config.model import AngularSet, AniSet, AutoSet, BehlerSet, ExplicitSet, Function, FunctionSet, RadialSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
@@ -68,16 +68,32 @@ def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFuncti
 
 def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Config:
     """The config with the functions that `auto` chooses for these training structures listed one by one."""
+    if not any(isinstance(chosen, AutoSet) for chosen in config.model.descriptor):
+        return config
     elements = sorted({int(z) for s in structures for z in s.numbers})
-    sets = []
+    sets: list[FunctionSet] = []
     for chosen in config.model.descriptor:
         if isinstance(chosen, AutoSet):
             options = chosen.model_dump(exclude={"set"})
-            functions = chosen_functions(structures, elements, **options, seed=config.run.seed)
-            chosen = ExplicitSet(set="explicit", functions=tuple(map(_listed, functions)))
-        sets.append(chosen)
+            sets.append(_explicit_set(chosen_functions(structures, elements, **options, seed=config.run.seed)))
+        else:
+            sets.append(chosen)
+    return _with_sets(config, sets)
+
+
+def listed_functions(config: Config, structures: Sequence[Structure]) -> Config:
+    """The config with all its functions, for the elements of these training structures, listed one by one."""
+    elements = sorted({int(z) for s in structures for z in s.numbers})
+    return _with_sets(config, [_explicit_set(functions_of(with_chosen_functions(config, structures), elements))])
+
+
+def _with_sets(config: Config, sets: Sequence[FunctionSet]) -> Config:
     model = config.model.model_copy(update={"descriptor": tuple(sets)})
     return config.model_copy(update={"model": model})
+
+
+def _explicit_set(functions: Sequence[SymmetryFunction]) -> ExplicitSet:
+    return ExplicitSet(set="explicit", functions=tuple(map(_listed, functions)))
 
 
 def _listed(function: SymmetryFunction) -> Function:

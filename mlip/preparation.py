@@ -17,6 +17,7 @@ from mlip.config import Config
 from mlip.data.read import read_structures
 from mlip.data.split import Split, read_split, split_indices
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.functions import described
 from mlip.descriptors.store import bytes_needed
 from mlip.device import device_of
 from mlip.elements import symbol, symbols
@@ -75,6 +76,7 @@ class Preparation:
             **_ranges(train),
             "shortest distance (Å)": round(min(self.examples[name].shortest for name in PARTS), 3),
             "symmetry functions": len(self.descriptor.functions),
+            "of these": described(self.descriptor.functions),
             "neighbors per atom": round(self.examples["train"].pairs / sum(sizes), 1),
             "kept features (GB)": round(kept / 1e9, 3),
             "reference energies (eV)": {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from mlip.config.section import Section, Symbol
 
@@ -84,7 +85,7 @@ class Function(Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_numbers_of_other_kinds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_numbers_of_other_kinds(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
@@ -109,16 +110,13 @@ class AutoSet(Section):
     )
 
 
-FunctionSet = Annotated[
-    RadialSet | AngularSet | BehlerSet | AniSet | ExplicitSet | AutoSet, Field(discriminator="set")
-]
+FunctionSet = Annotated[RadialSet | AngularSet | BehlerSet | AniSet | ExplicitSet | AutoSet, Field(discriminator="set")]
 
 
 def _one_set_too(schema: dict[str, Any]) -> None:
     """The JSON schema of what `Model` takes for a descriptor: a list, one set, or the name of one without numbers."""
     several = {name: schema.pop(name) for name in ("items", "minItems", "type")}
     schema["anyOf"] = [several, several["items"], {"enum": ["auto", "ani1x"]}]
-
 
 
 class NetworkOverride(Section):

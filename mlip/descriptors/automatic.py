@@ -1,4 +1,4 @@
-"""A set of symmetry functions from training structures: lengths from their distances, then the functions that tell most.
+"""A set of symmetry functions from training structures: lengths from their distances, then those that tell most.
 
 1. A sample of the structures says where neighbors are: the shortest distance, the usual nearest one, their number.
 2. Cutoffs and the start of the grids follow from that, the resolution of the grids from the budget: `candidates`.
@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from mlip.structure import Structure
 
 CENTERS = 2000  # atoms that are looked at
 OF_AN_ELEMENT = 100  # of them at least, if the data have so many
+FEWEST = 500  # below it, the sample is filled with slightly distorted copies
+DISPLACEMENT, STRAIN = 0.03, 0.01  # Å, of each coordinate, and of each component of the cell; standard deviations
 CENTERS_AT_ONCE = 64
 RADIAL, ANGULAR = 6.0, 5.0  # Å, cutoffs where the data do not ask for others
 RADIAL_REACH, ANGULAR_REACH = 2.2, 1.7  # the least cutoffs, in distances to the nearest neighbor
@@ -97,10 +100,20 @@ def sample(structures: Sequence[Structure], elements: Sequence[int], seed: int) 
             taken.append(structures[place])
             for z, count in zip(kinds.tolist(), counts.tolist(), strict=True):
                 found[z] += count
+    copies = FEWEST // sum(found.values())
+    taken += [_distorted(structure, generator) for _ in range(copies) for structure in list(taken)]
     numbers = np.concatenate([structure.numbers for structure in taken])
     share = max(OF_AN_ELEMENT, CENTERS // len(elements))
     centers = [generator.permutation(np.flatnonzero(numbers == z))[:share] for z in elements]
     return Sample(taken, np.sort(np.concatenate(centers)))
+
+
+def _distorted(structure: Structure, generator: np.random.Generator) -> Structure:
+    """A structure near the given one; of few structures it shows what the functions tell apart."""
+    strain = np.eye(3) + STRAIN * generator.standard_normal((3, 3))
+    displacement = DISPLACEMENT * generator.standard_normal(structure.positions.shape)
+    positions = structure.positions @ strain + displacement
+    return replace(structure, positions=positions, cell=structure.cell @ strain, energy=None, forces=None, stress=None)
 
 
 def lengths_of(taken: Sample, cutoff: float | None = None) -> Lengths:
@@ -129,7 +142,7 @@ def lengths_of(taken: Sample, cutoff: float | None = None) -> Lengths:
         radial = min(radial, _radius_of(distances, RADIAL_NEIGHBORS))
     angular = min(max(ANGULAR, ANGULAR_REACH * usual), radial, _radius_of(distances, ANGULAR_NEIGHBORS))
     start = min(START * min(nearest), 0.5 * angular)
-    return Lengths(*(round(length, 2) for length in (start, radial, angular)))
+    return Lengths(*(round(float(length), 2) for length in (start, radial, angular)))
 
 
 def candidates(
@@ -140,11 +153,24 @@ def candidates(
     shells, angular_shells, angles = next(
         (g for g in GRIDS if count * g[0] + count * (count + 1) // 2 * g[1] * g[2] <= SPARE * budget), GRIDS[-1]
     )
-    shared = {"start": lengths.start, "cutoff_function": cutoff_function}
-    return [
-        *radial_grid(elements, cutoff=lengths.radial, count=shells, **shared),
-        *angular_grid(elements, cutoff=lengths.angular, shells=angular_shells, angles=angles, **shared),
-    ]
+    radial = radial_grid(
+        elements, cutoff=lengths.radial, count=shells, start=lengths.start, cutoff_function=cutoff_function
+    )
+    angular = angular_grid(
+        elements,
+        cutoff=lengths.angular,
+        shells=angular_shells,
+        angles=angles,
+        start=lengths.start,
+        cutoff_function=cutoff_function,
+    )
+    return [_rounded(function) for function in (*radial, *angular)]
+
+
+def _rounded(function: SymmetryFunction) -> SymmetryFunction:
+    """The function with numbers that a person can read, and that a config file gives back."""
+    numbers = zip(function.parameters, function.values, strict=True)
+    return replace(function, **{name: float(f"{value:.4g}") for name, value in numbers})  # type: ignore[arg-type]
 
 
 def _radius_of(distances: Sequence[Float[np.ndarray, "_"]], most: int) -> float:
@@ -165,12 +191,11 @@ def _features(
     neighbor = descriptor.index_of_number[batch.numbers[batch.pairs[1]]]
     rows = []
     for some in centers.split(CENTERS_AT_ONCE):
-        first, last = torch.searchsorted(batch.pairs[0], some[[0, -1]]).tolist()
-        last = int(torch.searchsorted(batch.pairs[0], some[-1], right=True))
+        first, last = torch.searchsorted(batch.pairs[0], torch.stack([some[0], some[-1] + 1])).tolist()
         numbers = torch.cat([batch.numbers[some], torch.tensor(descriptor.elements)])
         local = torch.searchsorted(some, batch.pairs[0, first:last])
         pairs = torch.stack([local, neighbor[first:last] + len(some)])
         rows.append(backend(numbers, pairs, vectors[first:last])[: len(some)].numpy())
     features = np.concatenate(rows)
-    numbers_of_centers = batch.numbers[centers].numpy()
-    return [features[numbers_of_centers == z] for z in descriptor.elements]
+    of_centers = batch.numbers[centers].numpy()
+    return [features[of_centers == z] for z in descriptor.elements]

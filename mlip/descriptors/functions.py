@@ -8,6 +8,8 @@ symmetry function is the sum of the terms over the pairs or triples whose neighb
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -208,3 +210,9 @@ def function_from_dict(values: dict[str, Any]) -> SymmetryFunction:
     """The inverse of `SymmetryFunction.as_dict`."""
     values = dict(values)
     return KINDS[values.pop("kind")](**{**values, "neighbors": tuple(values["neighbors"])})
+
+
+def described(functions: Sequence[SymmetryFunction]) -> str:
+    """How many functions of which kind up to which cutoff, such as "48 radial to 6 Å, 96 shifted to 5 Å"."""
+    counts = Counter((KIND_OF[type(function)], function.cutoff) for function in functions)
+    return ", ".join(f"{count} {kind} to {cutoff:g} Å" for (kind, cutoff), count in counts.items())

@@ -8,13 +8,16 @@ import numpy as np
 from jaxtyping import Float
 
 REDUNDANT = 1e-10  # of the largest feature's square; what is left of a feature below it is rounding
+ROUNDING = 1e-24  # of the mean square of all features; a smaller variance is not of the data
+TIE = 1e-9  # relative; of scores that rounding may have put apart the first wins
 ITERATIONS = 30  # of the power method, from the vector of the step before
 
 
 def gram_matrix(features: Sequence[Float[np.ndarray, "_ D"]]) -> Float[np.ndarray, "D D"]:
     r"""How alike D features are on the centers of each element, every element counting the same.
 
-    .. math:: C_{dd'} = \sum_e \frac{1}{N_e \langle\sigma^2\rangle_e} \sum_{i \in e} (G_{id} - \mu_{ed}) (G_{id'} - \mu_{ed'})
+    .. math:: C_{dd'} = \sum_e \frac{1}{N_e \langle\sigma^2\rangle_e}
+              \sum_{i \in e} (G_{id} - \mu_{ed}) (G_{id'} - \mu_{ed'})
 
     with the mean :math:`\mu_{ed}` and the mean variance :math:`\langle\sigma^2\rangle_e` of all features, so that a
     feature that varies much counts more, as it does with a common feature scaling.
@@ -25,7 +28,7 @@ def gram_matrix(features: Sequence[Float[np.ndarray, "_ D"]]) -> Float[np.ndarra
             continue
         centered = values - values.mean(axis=0)
         variance = float((centered**2).mean())
-        if variance > 0:
+        if variance > ROUNDING * float((values**2).mean()):
             total += centered.T @ centered / (len(values) * variance)
     return total
 
@@ -69,7 +72,8 @@ def _greedy(gram: np.ndarray, count: int, score: Callable[[np.ndarray], np.ndarr
         new[chosen] = False
         if not new.any():
             break
-        best = int(np.argmax(np.where(new, score(left), -1.0)))
+        scores = np.where(new, score(left), -1.0)
+        best = int(np.argmax(scores >= (1 - TIE) * scores.max()))
         chosen.append(best)
         row = left[best]
         left -= np.outer(row, row / row[best])
