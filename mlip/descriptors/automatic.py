@@ -36,7 +36,7 @@ FIRST_SEARCH, LAST_SEARCH = 3.0, 24.0  # Å
 CROWDED = 0.9  # share of the centers that the limits of neighbors hold for
 # Radial shells, angular shells and angles, from the finest grid that was worth its time to the coarsest.
 GRIDS = ((32, 6, 10), (28, 5, 9), (24, 4, 8), (20, 4, 6), (16, 3, 6), (12, 3, 4), (10, 2, 4), (8, 2, 3), (6, 1, 3))
-SPARE = 1.5  # candidates for each function of the budget
+SPARE = 3  # candidates for each function of the budget at most
 
 
 class Lengths(NamedTuple):
