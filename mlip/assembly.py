@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from mlip.config import Config, Data
-from mlip.config.model import ExplicitSet
+from mlip.config.model import AutoSet, ExplicitSet, Function, FunctionSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 from mlip.descriptors import parameters
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.automatic import chosen_functions
 from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
 from mlip.model.networks import AtomicNetworks
@@ -63,7 +64,7 @@ MAKERS: dict[str, Callable[..., list[SymmetryFunction]]] = {
 
 
 def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFunction]:
-    """The symmetry functions of all sets of the config, for these elements."""
+    """The symmetry functions of all sets of the config, for these elements; `with_chosen_functions` comes before."""
     functions: list[SymmetryFunction] = []
     for chosen in config.model.descriptor:
         if isinstance(chosen, ExplicitSet):
@@ -73,11 +74,50 @@ def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFuncti
     return functions
 
 
+def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Config:
+    """The config with the functions that `auto` chooses for these training structures listed one by one."""
+    if not any(isinstance(chosen, AutoSet) for chosen in config.model.descriptor):
+        return config
+    elements = sorted({int(z) for s in structures for z in s.numbers})
+    sets: list[FunctionSet] = []
+    for chosen in config.model.descriptor:
+        if isinstance(chosen, AutoSet):
+            options = chosen.model_dump(exclude={"set"})
+            sets.append(_explicit_set(chosen_functions(structures, elements, **options, seed=config.run.seed)))
+        else:
+            sets.append(chosen)
+    return _with_sets(config, sets)
+
+
+def listed_functions(config: Config, structures: Sequence[Structure]) -> Config:
+    """The config with all its functions, for the elements of these training structures, listed one by one."""
+    elements = sorted({int(z) for s in structures for z in s.numbers})
+    return _with_sets(config, [_explicit_set(functions_of(with_chosen_functions(config, structures), elements))])
+
+
+def _with_sets(config: Config, sets: Sequence[FunctionSet]) -> Config:
+    model = config.model.model_copy(update={"descriptor": tuple(sets)})
+    return config.model_copy(update={"model": model})
+
+
+def _explicit_set(functions: Sequence[SymmetryFunction]) -> ExplicitSet:
+    return ExplicitSet(set="explicit", functions=tuple(map(_listed, functions)))
+
+
+def _listed(function: SymmetryFunction) -> Function:
+    values = function.as_dict()
+    center = values.pop("center")
+    neighbors = tuple(map(symbol, values.pop("neighbors")))
+    weights = {symbol(number): weight for number, weight in values.pop("weights")}
+    named = {"neighbors": neighbors, "weights": weights, "center": None if center is None else symbol(center)}
+    return Function(**values, **named)
+
+
 def _explicit(values: dict[str, Any]) -> SymmetryFunction:
     origin = "model.descriptor"
     numbers: dict[str, Any] = {
-        "neighbors": tuple(atomic_number(name, origin) for name in values["neighbors"]),
-        "weights": tuple((atomic_number(name, origin), weight) for name, weight in values["weights"].items()),
+        "neighbors": tuple(atomic_number(name, origin) for name in values.get("neighbors", ())),
+        "weights": tuple((atomic_number(name, origin), w) for name, w in values.get("weights", {}).items()),
     }
     if "center" in values:
         numbers["center"] = atomic_number(values["center"], origin)

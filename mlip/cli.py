@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, md, check, schema. Heavy imports stay inside the commands."""
+"""The command line: train, evaluate, md, check, descriptor, schema. Heavy imports stay inside the commands."""
 
 from __future__ import annotations
 
@@ -109,6 +109,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_device(p)
 
     p = _add(commands, "check", _check, "validate a config and its data without training")
+    p.add_argument("config", help="YAML file")
+    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
+
+    p = _add(commands, "descriptor", _descriptor, "print the symmetry functions of a config, chosen from data or not")
     p.add_argument("config", help="YAML file")
     p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
 
@@ -248,6 +252,16 @@ def _check(options: argparse.Namespace) -> None:
     summary = prepare(load_config(options.config, options.overrides)).summary()
     width = max(len(name) for name in summary)
     _print(options, summary, "\n".join(f"{name:>{width}}: {value}" for name, value in summary.items()))
+
+
+def _descriptor(options: argparse.Namespace) -> None:
+    from mlip.assembly import listed_functions
+    from mlip.configfile import descriptor_yaml, load_config
+    from mlip.preparation import read_parts
+
+    config = load_config(options.config, options.overrides)
+    listed = listed_functions(config, read_parts(config).train)
+    _print(options, listed.model_dump(mode="json", include={"model": {"descriptor"}}), descriptor_yaml(listed).rstrip())
 
 
 def _schema(options: argparse.Namespace) -> None:

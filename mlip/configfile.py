@@ -114,7 +114,12 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 
 def as_yaml(config: Config) -> str:
     """The resolved config with every value, as YAML that reads back to the same config."""
-    return yaml.dump(json.loads(config.model_dump_json()), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return _as_yaml(config.model_dump_json())
+
+
+def descriptor_yaml(config: Config) -> str:
+    """The part of a config that gives its symmetry functions, as YAML."""
+    return _as_yaml(config.model_dump_json(include={"model": {"descriptor"}}))
 
 
 def reference_yaml() -> str:
@@ -124,6 +129,10 @@ def reference_yaml() -> str:
         "# A config gives only what differs: configs/minimal.yaml.",
     ]
     return "\n".join([*head, *_section_lines(Config, 0)]) + "\n"
+
+
+def _as_yaml(values: str) -> str:
+    return yaml.dump(json.loads(values), Dumper=_Dumper, width=10_000, sort_keys=False, allow_unicode=True)
 
 
 def _defaults() -> dict[str, Any]:
@@ -160,7 +169,15 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that either reader, ours or YAML 1.1's, would take for something else."""
+    """Quotes text that either reader, ours or YAML 1.1's, would take for something else; one line for each function."""
+
+    def represent_sequence(self, *arguments: Any, **options: Any) -> yaml.SequenceNode:
+        node = super().represent_sequence(*arguments, **options)
+        for item in node.value:
+            if isinstance(item, yaml.MappingNode):
+                parts = [part for _, value in item.value for part in getattr(value, "value", ())]
+                item.flow_style = not any(isinstance(part, yaml.MappingNode) for part in parts)
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlip.assembly import functions_of, network_shapes, read_options, reference_energies_of
+from mlip.assembly import functions_of, network_shapes, read_options, reference_energies_of, with_chosen_functions
 from mlip.config import Config
 from mlip.data.read import read_structures
 from mlip.data.split import Split, read_split, split_indices
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.functions import described
 from mlip.descriptors.store import bytes_needed
 from mlip.device import device_of
 from mlip.elements import symbol, symbols
@@ -52,7 +53,7 @@ class Parts:
 class Preparation:
     """A run that is ready to begin."""
 
-    config: Config
+    config: Config  # with the functions that were chosen from the data
     parts: Parts
     device: torch.device
     descriptor: ACSF
@@ -75,6 +76,7 @@ class Preparation:
             **_ranges(train),
             "shortest distance (Å)": round(min(self.examples[name].shortest for name in PARTS), 3),
             "symmetry functions": len(self.descriptor.functions),
+            "of these": described(self.descriptor.functions),
             "neighbors per atom": round(self.examples["train"].pairs / sum(sizes), 1),
             "kept features (GB)": round(kept / 1e9, 3),
             "reference energies (eV)": {
@@ -120,6 +122,7 @@ def prepare(config: Config) -> Preparation:
     if config.training.cache == "disk" and device.type != "cpu":
         raise ValueError(f"training.cache is disk, which a CPU reads; run.device is {device}. Set memory, off or auto")
     parts = read_parts(config)
+    config = with_chosen_functions(config, parts.train)
     elements = sorted({int(z) for s in parts.train for z in s.numbers})
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
     network_shapes(config, elements)

@@ -19,7 +19,7 @@ from torch import Tensor
 from mlip.assembly import make_potential, plan_of
 from mlip.batch import pair_vectors
 from mlip.config import Config
-from mlip.configfile import as_yaml, load_config
+from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
 from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.backends import fastest
@@ -37,7 +37,7 @@ from mlip.training.optimizers import make_optimizer
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
-RESULTS_FILE = "results.json"
+RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
 RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE)
 
 
@@ -53,9 +53,11 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     ready = prepare(config)
     folder = Path(config.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in RESULT_FILES:
+    for name in (*RESULT_FILES, DESCRIPTOR_FILE):
         (folder / name).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(as_yaml(ready.config), encoding="utf-8")
+    if ready.config != config:
+        (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(ready.config), encoding="utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
     write_split(folder / SPLIT_FILE, ready.parts.split)
     return _run(ready, folder, started, None, quiet)

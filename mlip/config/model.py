@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from mlip.config.section import Section, Symbol
 
@@ -144,12 +145,30 @@ class Function(Section):
             raise ValueError("a function takes either neighbors or weights")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_what_others_have(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value not in (None, (), [], {})}
+
 
 class ExplicitSet(Section):
     """Symmetry functions listed one by one."""
 
     set: Literal["explicit"]
     functions: tuple[Function, ...] = Field(strict=False, min_length=1, description="the functions")
+
+
+class AutoSet(Section):
+    """Functions chosen from the training structures; the run folder's config.yaml and descriptor.yaml list them."""
+
+    set: Literal["auto"]
+    budget: int = Field(250, ge=1, description="number of functions at most, all elements together")
+    cutoff: float | None = Field(
+        None, gt=0, description="Å, of the radial functions and at most of the angular ones; null: from the distances"
+    )
+    cutoff_function: CutoffName = Field("cosine", description="how a function goes to zero at the cutoff")
+    pruning: Literal["farthest", "cur"] = Field(
+        "farthest", description="how few of many functions are chosen: by their distance from those before, or by CUR"
+    )
 
 
 FunctionSet = Annotated[
@@ -161,9 +180,16 @@ FunctionSet = Annotated[
     | AxilrodTellerSet
     | BehlerSet
     | AniSet
-    | ExplicitSet,
+    | ExplicitSet
+    | AutoSet,
     Field(discriminator="set"),
 ]
+
+
+def _one_set_too(schema: dict[str, Any]) -> None:
+    """The JSON schema of what `Model` takes for a descriptor: a list, one set, or the name of one without numbers."""
+    several = {name: schema.pop(name) for name in ("items", "minItems", "type")}
+    schema["anyOf"] = [several, several["items"], {"enum": ["auto", "ani1x", "ani2x"]}]
 
 
 class NetworkOverride(Section):
@@ -207,7 +233,8 @@ class Model(Section):
         ),
         strict=False,
         min_length=1,
-        description="sets of symmetry functions, one after the other",
+        description="sets of symmetry functions, one after the other; or the word auto: chosen from the data",
+        json_schema_extra=_one_set_too,
     )
     networks: Networks = Networks()
     scaling: Literal["common", "half", "standard", "minmax", "none"] = Field(
@@ -215,3 +242,10 @@ class Model(Section):
         description="feature scaling: one scale for all, half-way to unit spread, unit spread, to [0, 1], or none",
     )
     reference_energies: ReferenceEnergies = ReferenceEnergies()
+
+    @field_validator("descriptor", mode="before")
+    @classmethod
+    def _one_set_is_a_list(cls, value: Any) -> Any:
+        """`auto` stands for [{set: auto}], a set for the list of it."""
+        sets = [value] if isinstance(value, str | dict) else value
+        return [{"set": s} if isinstance(s, str) else s for s in sets] if isinstance(sets, list | tuple) else sets

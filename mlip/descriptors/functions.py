@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from mlip.descriptors.angular_functions import AxilrodTeller, BehlerAngular, Chebyshev, Narrow, Shifted, Wide
@@ -10,7 +12,7 @@ from mlip.descriptors.symmetry_function import SymmetryFunction, Triples
 
 __all__ = [
     "KINDS", "AxilrodTeller", "BehlerAngular", "Bessel", "Chebyshev", "LogNormal", "Narrow", "Radial", "Shifted",
-    "SymmetryFunction", "Triples", "Wide", "function_from_dict",
+    "SymmetryFunction", "Triples", "Wide", "described", "function_from_dict",
 ]  # fmt: skip
 
 KINDS: dict[str, type[SymmetryFunction]] = {
@@ -22,3 +24,9 @@ def function_from_dict(values: dict[str, Any]) -> SymmetryFunction:
     """The inverse of `SymmetryFunction.as_dict`."""
     values = dict(values)
     return KINDS[values.pop("kind")](**{**values, "neighbors": tuple(values["neighbors"])})
+
+
+def described(functions: Sequence[SymmetryFunction]) -> str:
+    """How many functions of which kind up to which cutoff, such as "48 radial to 6 Å, 96 shifted to 5 Å"."""
+    counts = Counter((function.kind, function.cutoff) for function in functions)
+    return ", ".join(f"{count} {kind} to {cutoff:g} Å" for (kind, cutoff), count in counts.items())
