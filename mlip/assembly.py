@@ -161,7 +161,7 @@ def plan_of(config: Config) -> Plan:
         stages.append(Stage(second.start, replace(loss, **weights), rate))
     return Plan(
         epochs=training.epochs,
-        batch_size=training.batch_size,
+        batch_size=None if training.batch_size == "all" else training.batch_size,
         stages=tuple(stages),
         schedule=shape,
         gradient_clip=training.gradient_clip,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlip.config.section import Section
 
@@ -38,7 +38,26 @@ class Soap(Section):
     basis_every: int = Field(10, ge=1, description="steps between renewals of the eigenbasis")
 
 
-Optimizer = Annotated[Sgd | Adam | Soap, Field(discriminator="name")]
+class Muon(Section):
+    """Momentum with orthogonal steps for hidden layers, Adam for biases and the last layer (Jordan et al. 2024)."""
+
+    name: Literal["muon"]
+    learning_rate: float = Field(5e-3, gt=0, description="highest rate of the schedule")
+    momentum: float = Field(0.95, ge=0, lt=1, description="decay of the momentum of hidden layers")
+    betas: tuple[float, float] = Field((0.9, 0.95), strict=False, description="decay of Adam's running moments")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay")
+
+
+class Lbfgs(Section):
+    """Quasi-Newton steps with a line search (Liu, Nocedal 1989); batch_size all, a constant schedule, no clipping."""
+
+    name: Literal["lbfgs"]
+    learning_rate: float = Field(1.0, gt=0, description="first length that a line search tries; 1: the full step")
+    max_iter: int = Field(10, ge=1, description="iterations per step, so with batch_size all per epoch")
+    history_size: int = Field(20, ge=1, description="iterations that make up the curvature")
+
+
+Optimizer = Annotated[Sgd | Adam | Soap | Muon | Lbfgs, Field(discriminator="name")]
 
 
 class Constant(Section):
@@ -116,7 +135,9 @@ class Training(Section):
     """How the weights are found."""
 
     epochs: int = Field(100, ge=1, description="passes over the training structures")
-    batch_size: int = Field(8, ge=1, description="structures per step")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        8, description="structures per step; all: a step is an epoch"
+    )
     optimizer: Optimizer = Soap(name="soap")
     schedule: Schedule = CosineSchedule(name="cosine")
     loss: Loss = Loss()
@@ -130,3 +151,18 @@ class Training(Section):
         "nowhere, each step computing them (off); auto: memory if they fit the limit, else off",
     )
     cache_limit: float = Field(4.0, gt=0, description="GB that the kept features may take with cache auto")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Training:
+        if isinstance(self.optimizer, Lbfgs):
+            if self.schedule.name != "constant" or self.gradient_clip is not None:
+                raise ValueError(
+                    "training.optimizer is lbfgs, whose line search finds the length of a step; "
+                    "set training.schedule.name=constant and training.gradient_clip=null"
+                )
+            if self.batch_size != "all":
+                raise ValueError(
+                    f"training.optimizer is lbfgs, which compares gradients of one and the same loss; "
+                    f"training.batch_size is {self.batch_size}, set it to all"
+                )
+        return self

@@ -44,7 +44,7 @@ class Plan:
     """How long to train, in which steps, and when to stop."""
 
     epochs: int
-    batch_size: int
+    batch_size: int | None  # None: all structures
     stages: tuple[Stage, ...]  # the first starts with epoch 1
     schedule: Schedule
     gradient_clip: float | None = None
@@ -161,7 +161,8 @@ class Trainer:
     def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
         """The rest of the epoch under way; returns its row of metrics."""
         order = self._order()
-        steps = range(0, len(order), self.plan.batch_size)
+        size = self.plan.batch_size or len(order)
+        steps = range(0, len(order), size)
         epoch = self.progress.epoch
         if any(stage.first_epoch == epoch for stage in self.plan.stages[1:]) and self.progress.step == 0:
             self.progress = replace(self.progress, best_loss=math.inf)
@@ -170,9 +171,8 @@ class Trainer:
         for first in steps[self.progress.step :]:
             rate = self._rate(self.progress.step / len(steps))
             if self.train_examples.store:
-                following = first + self.plan.batch_size
-                self.train_examples.store.read_ahead(order[following : following + self.plan.batch_size])
-            terms = self._step(order[first : first + self.plan.batch_size], rate)
+                self.train_examples.store.read_ahead(order[first + size : first + 2 * size])
+            terms = self._step(order[first : first + size], rate)
             sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
             if not math.isfinite(sums[0]):
@@ -201,21 +201,21 @@ class Trainer:
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch, labels, features = self.train_examples.take(structures)
-        terms = self.step(
-            batch,
-            labels,
-            self.stage.loss,
-            forces=self.train_examples.has_forces,
-            stress=self.train_examples.has_stress,
-            features=features,
-        )
-        if self.plan.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
-        self.optimizer.step()
+        examples, found = self.train_examples, []
+        batch, labels, features = examples.take(structures)
+        wanted = {"forces": examples.has_forces, "stress": examples.has_stress, "features": features}
+
+        def loss_and_gradient() -> torch.Tensor:
+            """At the weights as they are; an optimizer with a line search asks several times."""
+            found.append(self.step(batch, labels, self.stage.loss, **wanted))
+            if self.plan.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
+            return found[-1].total
+
+        self.optimizer.step(loss_and_gradient)
         if self.average:
             self.average.update(self.potential.networks)
-        return terms
+        return found[0]
 
     def _validate(self, train_loss: float) -> dict[str, float]:
         """Errors on the validation set with the weights that would be kept, which become the best if they are."""

@@ -8,18 +8,32 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
 from mlip.model.weights import WeightTable
+from mlip.training.muon import Muon
 from mlip.training.soap import SOAP
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "soap": SOAP}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "soap": SOAP,
+    "muon": Muon,
+    "lbfgs": LBFGS,
+}
 
 
 def make_optimizer(name: str, weights: WeightTable, learning_rate: float, **options: Any) -> Optimizer:
     """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...)."""
     if name == "soap":
         return SOAP(weights.weights, weights.matrices(), lr=learning_rate, **options)
+    if name == "muon":
+        return Muon(weights.weights, weights.matrices(), lr=learning_rate, **options)
+    if name == "lbfgs":
+        # Training ends with its epochs; torch's tolerances, which are absolute, would end it at the size of the loss.
+        options |= {"line_search_fn": "strong_wolfe", "tolerance_grad": 0.0, "tolerance_change": 0.0}
+        return LBFGS([weights.weights], lr=learning_rate, **options)
     return OPTIMIZERS[name]([weights.weights], lr=learning_rate, fused=True, **options)  # type: ignore[call-arg]
 
 

@@ -99,10 +99,15 @@ def test_optimizers_go_downhill(name):
     table = two_weights()
     table.weights.data.copy_(torch.tensor([2.0, -3.0]))
     optimizer = make_optimizer(name, table, 0.1)
-    for _ in range(300):
+
+    def closure():
         optimizer.zero_grad()
-        (table.weights**2).sum().backward()
-        optimizer.step()
+        loss = (table.weights**2).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(300):
+        optimizer.step(closure)
     assert float(table.weights.detach().abs().max()) < 0.05
 
 
