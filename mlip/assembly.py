@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlip.batch import AtomsBatch
 from mlip.config import Config, Data
 from mlip.config.model import AngularSet, AniSet, BehlerSet, ExplicitSet, RadialSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
@@ -28,6 +29,7 @@ from mlip.structure import Structure
 from mlip.training import optimizers
 from mlip.training.loop import Plan, Stage
 from mlip.training.loss import Loss, Term
+from mlip.training.loss_weights import with_automatic_weights
 
 
 def read_options(data: Data, index: str = ":") -> ReadOptions:
@@ -135,8 +137,8 @@ def energy_scale(structures: Sequence[Structure]) -> float:
     return spread if spread > 1e-6 else 1.0
 
 
-def plan_of(config: Config) -> Plan:
-    """The trainer's plan from the config."""
+def plan_of(config: Config, train: AtomsBatch) -> Plan:
+    """The trainer's plan from the config; `train` has the training structures."""
     training = config.training
     schedule = training.schedule
     shape: optimizers.Schedule
@@ -148,7 +150,9 @@ def plan_of(config: Config) -> Plan:
         shape = optimizers.Plateau(schedule.factor, schedule.patience)
     else:
         shape = optimizers.constant()
-    loss = Loss(*(_term(getattr(training.loss, name)) for name in ("energy", "forces", "stress")))
+    terms = {name: getattr(training.loss, name) for name in ("energy", "forces", "stress")}
+    automatic = {name for name, term in terms.items() if term.weight == "auto"}
+    loss = with_automatic_weights(Loss(**{name: _term(term) for name, term in terms.items()}), automatic, train)
     stages = [Stage(1, loss, training.optimizer.learning_rate)]
     second = training.second_stage
     if second.start is not None:
@@ -166,6 +170,8 @@ def plan_of(config: Config) -> Plan:
         schedule=shape,
         gradient_clip=training.gradient_clip,
         ema=training.ema,
+        average_last=training.average_last,
+        solve_last_layer=training.solve_last_layer,
         patience=training.early_stopping.patience,
         min_delta=training.early_stopping.min_delta,
         seed=config.run.seed,
@@ -173,4 +179,4 @@ def plan_of(config: Config) -> Plan:
 
 
 def _term(term: LossTerm) -> Term:
-    return Term(term.weight, term.form, term.delta)
+    return Term(1.0 if term.weight == "auto" else term.weight, term.form, term.delta)

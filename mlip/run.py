@@ -31,8 +31,9 @@ from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, 
 from mlip.model.potential import Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.examples import Examples
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer, evaluate_examples
+from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
 from mlip.training.optimizers import make_optimizer
+from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
         lambda weights: make_optimizer(weights=weights, **chosen),
         examples["train"],
         examples["valid"],
-        plan_of(config),
+        plan_of(config, examples["train"].atoms.whole),
         folder,
     )
     if saved is not None:

@@ -92,10 +92,13 @@ class Plateau(Section):
 Schedule = Annotated[Constant | CosineSchedule | Exponential | Plateau, Field(discriminator="name")]
 
 
+Weight = Annotated[float, Field(ge=0)] | Literal["auto"]
+
+
 class LossTerm(Section):
     """Weight and form of one term of the loss."""
 
-    weight: float = Field(1.0, ge=0, description="of the term")
+    weight: Weight = Field(1.0, description="of the term, or from the distances of the training atoms:")
     form: Literal["mse", "mae", "huber"] = Field("mse", description="of the error of each component")
     delta: float = Field(0.1, gt=0, description="where huber changes from square to linear, in the term's unit")
 
@@ -103,7 +106,7 @@ class LossTerm(Section):
 class StressTerm(LossTerm):
     """Weight and form of the stress term; stress numbers are small, so its weight is large."""
 
-    weight: float = Field(100.0, ge=0, description="of the term")
+    weight: Weight = Field(100.0, description="of the term, or from distances and volume of the training atoms:")
 
 
 class Loss(Section):
@@ -135,14 +138,24 @@ class Training(Section):
     """How the weights are found."""
 
     epochs: int = Field(100, ge=1, description="passes over the training structures")
-    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
-        8, description="structures per step; all: a step is an epoch"
-    )
+    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = Field(8, description="structures per step, or")
     optimizer: Optimizer = Soap(name="soap")
     schedule: Schedule = CosineSchedule(name="cosine")
     loss: Loss = Loss()
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient; null: no limit")
     ema: float | None = Field(None, gt=0, lt=1, description="decay per step of averaged weights; null: no average")
+    average_last: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the epochs, the last ones, whose weights are averaged (SWA, Izmailov 2018); kept if the "
+        "validation loss falls; null: no average",
+    )
+    solve_last_layer: bool = Field(
+        False,
+        description="after the last epoch, find the last layers' weights by ridge regression on the training set, the "
+        "ridge chosen on validation structures; kept if the validation loss falls",
+    )
     early_stopping: EarlyStopping = EarlyStopping()
     second_stage: SecondStage = SecondStage()
     cache: Literal["auto", "memory", "disk", "off"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import math
 import signal
 import time
@@ -17,14 +17,17 @@ from tqdm import tqdm
 
 from mlip.device import denormals_are_zero
 from mlip.model.checkpoint import TRAINING, load, save
-from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 from mlip.training.examples import Examples
+from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
-from mlip.training.metrics import Errors
+from mlip.training.metrics_file import append_row, keep_rows_before, summary
 from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
 from mlip.training.step import Step
+from mlip.training.validation import evaluate_examples
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_FILE = "training.pt"
 METRICS_FILE = "metrics.csv"
@@ -49,6 +52,8 @@ class Plan:
     schedule: Schedule
     gradient_clip: float | None = None
     ema: float | None = None
+    average_last: float | None = None  # share of the epochs
+    solve_last_layer: bool = False
     patience: int | None = None
     min_delta: float = 0.0
     checkpoint_seconds: float = 10.0
@@ -73,6 +78,7 @@ class Progress:
     best_loss: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
+    finished: bool = False  # what comes after the last epoch is done
 
 
 class Trainer:
@@ -95,6 +101,7 @@ class Trainer:
         self.optimizer = optimizer(self.step.weights)
         self.train_examples, self.valid_examples = train, valid
         self.average = AveragedWeights(potential.networks, plan.ema) if plan.ema else None
+        self.last_average = AveragedWeights(potential.networks, None) if plan.average_last else None
         self.progress = Progress()
         self.best = self._weights()
         self._began = self._saved = time.monotonic()
@@ -124,10 +131,12 @@ class Trainer:
                 self._save(on_save)
             while self.progress.epoch <= self.plan.epochs and not self._out_of_patience():
                 row = self._epoch(on_save)
-                self._write_metrics(row)
+                append_row(self.folder / METRICS_FILE, row)
                 on_epoch(row)
                 bar.update()
-                bar.set_postfix_str(_summary(row))
+                bar.set_postfix_str(summary(row))
+            if not self.progress.finished:
+                self._finish()
             self._save(on_save)
         finally:
             bar.close()
@@ -148,10 +157,12 @@ class Trainer:
         self.best = state["best"]
         if self.average:
             self.average.restore(state["average"])
+        if self.last_average:
+            self.last_average.restore(state["last_average"])
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.restore(state["schedule"])
         self._began = time.monotonic() - self.progress.seconds
-        self._keep_metrics_before(self.progress.epoch)
+        keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
 
     @property
     def stage(self) -> Stage:
@@ -186,6 +197,8 @@ class Trainer:
         row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
+        if self.last_average and epoch > (1 - (self.plan.average_last or 0)) * self.plan.epochs:
+            self.last_average.update(self.potential.networks)
         row |= self._validate(row["train_loss"])
         row["seconds"] = time.monotonic() - self._began
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
@@ -201,16 +214,18 @@ class Trainer:
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        examples, found = self.train_examples, []
+        examples = self.train_examples
+        found: list[LossTerms] = []
         batch, labels, features = examples.take(structures)
-        wanted = {"forces": examples.has_forces, "stress": examples.has_stress, "features": features}
+        forces, stress = examples.has_forces, examples.has_stress
 
-        def loss_and_gradient() -> torch.Tensor:
+        def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
-            found.append(self.step(batch, labels, self.stage.loss, **wanted))
+            terms = self.step(batch, labels, self.stage.loss, forces=forces, stress=stress, features=features)
+            found.append(terms)
             if self.plan.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
-            return found[-1].total
+            return float(terms.total)
 
         self.optimizer.step(loss_and_gradient)
         if self.average:
@@ -233,6 +248,31 @@ class Trainer:
             self.progress = replace(self.progress, best_loss=loss, best_epoch=self.progress.epoch)
         self.potential.networks.load_state_dict(latest)
         return row
+
+    def _finish(self) -> None:
+        """After the last epoch: the average over the last ones, and solved last layers, each if it is better."""
+        latest = self._weights()
+        if self.last_average and self.last_average.steps:
+            self.potential.networks.load_state_dict(self.last_average.weights)
+            self._keep_if_better("the average over the last epochs")
+        if self.plan.solve_last_layer:
+            self.potential.networks.load_state_dict(self.best)
+            solve_last_layers(self.potential, self.train_examples, self.valid_examples, self.stage.loss)
+            self._keep_if_better("the solved last layers")
+        self.potential.networks.load_state_dict(latest)
+        self.progress = replace(self.progress, finished=True)
+
+    def _keep_if_better(self, what: str) -> None:
+        """Make the weights as they are the best ones if the validation loss says so, or if there is none to say it."""
+        before, loss = self.progress.best_loss, math.nan
+        if len(self.valid_examples):
+            loss, _ = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            if not loss < before:
+                logger.info("%s: validation loss %.4e, not below %.4e; not kept", what, loss, before)
+                return
+            self.progress = replace(self.progress, best_loss=loss)
+        logger.info("%s: validation loss %.4e after %.4e; kept", what, loss, before)
+        self.best = self._weights()
 
     def _order(self) -> list[int]:
         """Structures in the order of the epoch under way, the same whenever it is asked for."""
@@ -261,60 +301,8 @@ class Trainer:
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state() if self.average else None,
+            "last_average": self.last_average.state() if self.last_average else None,
             "schedule": schedule.state() if isinstance(schedule, Plateau) else None,
         }
         save(self.folder / CHECKPOINT_FILE, TRAINING, state)
         on_save()
-
-    def _write_metrics(self, row: Mapping[str, float]) -> None:
-        path = self.folder / METRICS_FILE
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-    def _keep_metrics_before(self, epoch: int) -> None:
-        path = self.folder / METRICS_FILE
-        if path.exists():
-            header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) < epoch]
-            path.write_text(header + "".join(kept), encoding="utf-8")
-
-
-def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | None = None) -> tuple[float, Errors]:
-    """Loss and errors of a potential on labelled structures, whatever the chunks they are evaluated in.
-
-    Each term of the loss is its mean over all components that have a label; the loss is zero if none is given.
-    """
-    errors = Errors()
-    sums, counts = [0.0, 0.0, 0.0], [0, 0, 0]
-    for chunk in examples.chunks():
-        batch, labels, features = examples.take(chunk)
-        predicted = evaluate(
-            potential,
-            batch,
-            forces=examples.has_forces or examples.has_stress,
-            stress=examples.has_stress,
-            features=features,
-        )
-        errors.add(predicted, labels, batch)
-        if loss:
-            terms = loss(predicted, labels, batch)[1:]
-            for n, (term, label) in enumerate(zip(terms, labels[:3], strict=True)):
-                known = 0 if label is None else int(torch.isfinite(label).sum())
-                sums[n] += float(term) * known
-                counts[n] += known
-    weights = (loss.energy.weight, loss.forces.weight, loss.stress.weight) if loss else (0.0, 0.0, 0.0)
-    total = sum(w * s / max(1, count) for w, s, count in zip(weights, sums, counts, strict=True))
-    return total, errors
-
-
-def _summary(row: Mapping[str, float]) -> str:
-    parts = [f"loss {row['train_loss']:.2e}"]
-    if "valid_energy_mae_per_atom" in row:
-        parts.append(f"valid {1e3 * row['valid_energy_mae_per_atom']:.2f} meV/atom")
-    if "valid_forces_mae" in row:
-        parts.append(f"{1e3 * row['valid_forces_mae']:.1f} meV/Å")
-    return ", ".join(parts)

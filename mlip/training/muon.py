@@ -23,7 +23,8 @@ class Muon(Optimizer):
     .. math:: W \leftarrow W - 0.2 \sqrt{\max(n_{out}, n_{in})}\; \eta\, U V^T
 
     so that a step has the size, root mean square over its elements, of one of Adam, and both share the rate
-    :math:`\eta`. `weights` is one vector that holds everything; `matrices` are views of it, (B,out,in) for B of a shape.
+    :math:`\eta`. `weights` is one vector that holds everything; `matrices` are views of it, (B,out,in) for B matrices
+    of a shape.
 
     Source: Jordan et al., kellerjordan.github.io/posts/muon (2024); size of the step: Liu et al., arXiv:2502.16982
     (2025), eq. 4.
@@ -87,6 +88,6 @@ def orthogonal(matrices: Float[Tensor, "B out in"]) -> Float[Tensor, "B out in"]
     return x.mT if tall else x
 
 
-def _matrix(vector: Tensor, place: tuple[int, torch.Size, tuple[int, ...]]) -> Tensor:
+def _matrix(vector: Tensor, place: Any) -> Tensor:
     offset, shape, stride = place
     return torch.as_strided(vector, shape, stride, offset)

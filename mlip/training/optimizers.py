@@ -98,14 +98,17 @@ class Plateau:
 
 
 class AveragedWeights:
-    r"""Exponential moving average of weights.
+    r"""Exponential moving average of weights, or their plain average where `decay` is None.
 
     .. math:: \bar w \leftarrow d\,\bar w + (1 - d)\,w, \qquad d = \min\left(\text{decay}, \frac{1 + n}{10 + n}\right)
+              \quad\text{or}\quad \frac{n - 1}{n}
 
-    after n steps, so that the random start is soon forgotten.
+    at the n-th update, so that the random start is soon forgotten.
+
+    Source of the plain average: Izmailov et al., UAI 2018 (stochastic weight averaging), algorithm 1.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.Module, decay: float | None) -> None:
         self.decay, self.steps = decay, 0
         self.weights = {name: value.detach().clone() for name, value in module.named_parameters()}
 
@@ -113,7 +116,8 @@ class AveragedWeights:
     def update(self, module: nn.Module) -> None:
         """Take in the weights after a step."""
         self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        n = self.steps
+        decay = (n - 1) / n if self.decay is None else min(self.decay, (1 + n) / (10 + n))
         for name, value in module.named_parameters():
             self.weights[name].lerp_(value, 1 - decay)
 

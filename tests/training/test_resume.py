@@ -30,6 +30,7 @@ TRAININGS = {
         "batch_size": "all",
         "epochs": 12,
     },
+    "averaged at the end, solved last layer": {"average_last": 0.6, "solve_last_layer": True},
     "plateau, second stage": {
         "schedule": {"name": "plateau", "patience": 0, "factor": 0.3},
         "optimizer": {"name": "adamw", "learning_rate": 0.05, "weight_decay": 0.01},
