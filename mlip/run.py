@@ -100,13 +100,7 @@ def _run(ready: Preparation, folder: Path, started: float, saved: Potential | No
 
 def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
     config, examples = ready.config, ready.examples
-    if saved is None:
-        features = features_by_element(ready.descriptor, examples["train"])
-        report_redundancy(features, ready.descriptor)
-        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
-        potential = potential.to(ready.device)
-    else:
-        potential = saved
+    potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
         potential,
@@ -139,6 +133,14 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
     (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
+
+
+def new_potential(ready: Preparation) -> Potential:
+    """The untrained potential of a run."""
+    features = features_by_element(ready.descriptor, ready.examples["train"])
+    report_redundancy(features, ready.descriptor)
+    potential = make_potential(ready.config, ready.descriptor, ready.parts.train, ready.references, features)
+    return potential.to(ready.device)
 
 
 def require_free_folder(config: Config) -> None:

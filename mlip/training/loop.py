@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -163,6 +163,17 @@ class Trainer:
             self.plan.schedule.restore(state["schedule"])
         self._began = time.monotonic() - self.progress.seconds
         keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
+
+    def steps_at(self, rates: Iterable[float]) -> Iterator[LossTerms]:
+        """A step with each of these rates, through as many epochs as it takes; nothing is validated or saved."""
+        order: list[int] = []
+        size = self.plan.batch_size or len(self.train_examples)
+        for rate in rates:
+            order = order or self._order()
+            yield self._step(order[:size], rate)
+            order = order[size:]
+            if not order:
+                self.progress = replace(self.progress, epoch=self.progress.epoch + 1)
 
     @property
     def stage(self) -> Stage:
