@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlip.batch import AtomsBatch
 from mlip.config import Config, Data
 from mlip.config.model import AutoSet, ExplicitSet, Function, FunctionSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
@@ -30,6 +31,7 @@ from mlip.structure import Structure
 from mlip.training import optimizers
 from mlip.training.loop import Plan, Stage
 from mlip.training.loss import Loss, Term
+from mlip.training.loss_weights import with_automatic_weights
 
 
 def read_options(data: Data, index: str = ":") -> ReadOptions:
@@ -186,8 +188,8 @@ def energy_scale(structures: Sequence[Structure]) -> float:
     return spread if spread > 1e-6 else 1.0
 
 
-def plan_of(config: Config) -> Plan:
-    """The trainer's plan from the config."""
+def plan_of(config: Config, train: AtomsBatch) -> Plan:
+    """The trainer's plan from the config; `train` has the training structures."""
     training = config.training
     schedule = training.schedule
     shape: optimizers.Schedule
@@ -199,7 +201,9 @@ def plan_of(config: Config) -> Plan:
         shape = optimizers.Plateau(schedule.factor, schedule.patience)
     else:
         shape = optimizers.constant()
-    loss = Loss(*(_term(getattr(training.loss, name)) for name in ("energy", "forces", "stress")))
+    terms = {name: getattr(training.loss, name) for name in ("energy", "forces", "stress")}
+    automatic = {name for name, term in terms.items() if term.weight == "auto"}
+    loss = with_automatic_weights(Loss(**{name: _term(term) for name, term in terms.items()}), automatic, train)
     stages = [Stage(1, loss, training.optimizer.learning_rate)]
     second = training.second_stage
     if second.start is not None:
@@ -212,11 +216,13 @@ def plan_of(config: Config) -> Plan:
         stages.append(Stage(second.start, replace(loss, **weights), rate))
     return Plan(
         epochs=training.epochs,
-        batch_size=training.batch_size,
+        batch_size=None if training.batch_size == "all" else training.batch_size,
         stages=tuple(stages),
         schedule=shape,
         gradient_clip=training.gradient_clip,
         ema=training.ema,
+        average_last=training.average_last,
+        solve_last_layer=training.solve_last_layer,
         patience=training.early_stopping.patience,
         min_delta=training.early_stopping.min_delta,
         seed=config.run.seed,
@@ -224,4 +230,4 @@ def plan_of(config: Config) -> Plan:
 
 
 def _term(term: LossTerm) -> Term:
-    return Term(term.weight, term.form, term.delta)
+    return Term(1.0 if term.weight == "auto" else term.weight, term.form, term.delta)

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, md, check, descriptor, schema. Heavy imports stay inside the commands."""
+"""The command line: train, evaluate, md, check, descriptor, lr-range, schema. Heavy imports stay inside the commands."""
 
 from __future__ import annotations
 
@@ -116,6 +116,8 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("config", help="YAML file")
     p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
 
+    _add_lr_range(commands)
+
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
     p.add_argument("--yaml", action="store_true", help="print a config with every key, its meaning and default instead")
     return parser
@@ -131,6 +133,15 @@ def _add(
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else")
     parser.set_defaults(command=command, name=name)
     return parser
+
+
+def _add_lr_range(commands: Any) -> None:
+    p = _add(commands, "lr-range", _lr_range, "find the learning rate: the loss while the rate rises step by step")
+    p.add_argument("config", help="YAML file")
+    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
+    p.add_argument("--lowest", type=float, default=1e-5, metavar="RATE", help="of the first step (default: 1e-5)")
+    p.add_argument("--highest", type=float, default=1.0, metavar="RATE", help="of the last step (default: 1)")
+    p.add_argument("--steps", type=int, default=200, help="unless the loss blows up before (default: 200)")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -262,6 +273,16 @@ def _descriptor(options: argparse.Namespace) -> None:
     config = load_config(options.config, options.overrides)
     listed = listed_functions(config, read_parts(config).train)
     _print(options, listed.model_dump(mode="json", include={"model": {"descriptor"}}), descriptor_yaml(listed).rstrip())
+
+
+def _lr_range(options: argparse.Namespace) -> None:
+    from mlip.configfile import load_config
+    from mlip.lr_range import learning_rate_range, picture
+
+    config = load_config(options.config, options.overrides)
+    rates = {"lowest": options.lowest, "highest": options.highest, "steps": options.steps}
+    results = learning_rate_range(config, **rates, quiet=options.quiet or options.json)
+    _print(options, results, picture(results))
 
 
 def _schema(options: argparse.Namespace) -> None:

@@ -123,6 +123,11 @@ def prepare(config: Config) -> Preparation:
         raise ValueError(f"training.cache is disk, which a CPU reads; run.device is {device}. Set memory, off or auto")
     parts = read_parts(config)
     config = with_chosen_functions(config, parts.train)
+    if config.training.solve_last_layer and not parts.valid:
+        raise ValueError(
+            "training.solve_last_layer chooses its ridge on validation structures, and there are none; "
+            "give data.valid or data.split.valid, or set it to false"
+        )
     elements = sorted({int(z) for s in parts.train for z in s.numbers})
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
     network_shapes(config, elements)

@@ -31,8 +31,9 @@ from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, 
 from mlip.model.potential import Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.examples import Examples
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer, evaluate_examples
+from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
 from mlip.training.optimizers import make_optimizer
+from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
 
@@ -101,20 +102,14 @@ def _run(ready: Preparation, folder: Path, started: float, saved: Potential | No
 
 def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
     config, examples = ready.config, ready.examples
-    if saved is None:
-        features = features_by_element(ready.descriptor, examples["train"])
-        report_redundancy(features, ready.descriptor)
-        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
-        potential = potential.to(ready.device)
-    else:
-        potential = saved
+    potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
         potential,
         lambda weights: make_optimizer(weights=weights, **chosen),
         examples["train"],
         examples["valid"],
-        plan_of(config),
+        plan_of(config, examples["train"].atoms.whole),
         folder,
     )
     if saved is not None:
@@ -140,6 +135,14 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
     (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
+
+
+def new_potential(ready: Preparation) -> Potential:
+    """The untrained potential of a run."""
+    features = features_by_element(ready.descriptor, ready.examples["train"])
+    report_redundancy(features, ready.descriptor)
+    potential = make_potential(ready.config, ready.descriptor, ready.parts.train, ready.references, features)
+    return potential.to(ready.device)
 
 
 def require_free_folder(config: Config) -> None:

@@ -125,7 +125,7 @@ def mlip_step(
         lambda weights: make_optimizer(weights=weights, **options),
         examples,
         none,
-        plan_of(config),
+        plan_of(config, examples.atoms.whole),
         Path("never written"),
     )
     choose = batches(len(examples), batch)

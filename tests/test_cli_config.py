@@ -24,7 +24,7 @@ def config(tmp_path):
         ("model.descriptor=[]", ["model.descriptor", "at least 1"]),
         ("training.loss.forces.wieght=3", ["unknown key 'training.loss.forces.wieght'", "did you mean 'weight'"]),
         ("training.optimizer={name: adam, momentum: 0.9}", ["training.optimizer.momentum", "learning_rate"]),
-        ("training.optimizer.name=lbfgs", ["training.optimizer", "lbfgs", "adam", "sgd"]),
+        ("training.optimizer.name=rprop", ["training.optimizer", "rprop", "adam", "sgd"]),
         ("qqq.zzz=1", ["unknown key 'qqq'", "known here: run, data, model, training"]),
         ("training.epochs=many", ["training.epochs is 'many'", "integer"]),
         ("training.epochs=2.5", ["training.epochs is 2.5", "integer"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlip.config.section import Section
 
@@ -38,7 +38,26 @@ class Soap(Section):
     basis_every: int = Field(10, ge=1, description="steps between renewals of the eigenbasis")
 
 
-Optimizer = Annotated[Sgd | Adam | Soap, Field(discriminator="name")]
+class Muon(Section):
+    """Momentum with orthogonal steps for hidden layers, Adam for biases and the last layer (Jordan et al. 2024)."""
+
+    name: Literal["muon"]
+    learning_rate: float = Field(5e-3, gt=0, description="highest rate of the schedule")
+    momentum: float = Field(0.95, ge=0, lt=1, description="decay of the momentum of hidden layers")
+    betas: tuple[float, float] = Field((0.9, 0.95), strict=False, description="decay of Adam's running moments")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay")
+
+
+class Lbfgs(Section):
+    """Quasi-Newton steps with a line search (Liu, Nocedal 1989); batch_size all, a constant schedule, no clipping."""
+
+    name: Literal["lbfgs"]
+    learning_rate: float = Field(1.0, gt=0, description="first length that a line search tries; 1: the full step")
+    max_iter: int = Field(10, ge=1, description="iterations per step, so with batch_size all per epoch")
+    history_size: int = Field(20, ge=1, description="iterations that make up the curvature")
+
+
+Optimizer = Annotated[Sgd | Adam | Soap | Muon | Lbfgs, Field(discriminator="name")]
 
 
 class Constant(Section):
@@ -73,10 +92,13 @@ class Plateau(Section):
 Schedule = Annotated[Constant | CosineSchedule | Exponential | Plateau, Field(discriminator="name")]
 
 
+Weight = Annotated[float, Field(ge=0)] | Literal["auto"]
+
+
 class LossTerm(Section):
     """Weight and form of one term of the loss."""
 
-    weight: float = Field(1.0, ge=0, description="of the term")
+    weight: Weight = Field(1.0, description="of the term, or from the distances of the training atoms:")
     form: Literal["mse", "mae", "huber"] = Field("mse", description="of the error of each component")
     delta: float = Field(0.1, gt=0, description="where huber changes from square to linear, in the term's unit")
 
@@ -84,7 +106,7 @@ class LossTerm(Section):
 class StressTerm(LossTerm):
     """Weight and form of the stress term; stress numbers are small, so its weight is large."""
 
-    weight: float = Field(100.0, ge=0, description="of the term")
+    weight: Weight = Field(100.0, description="of the term, or from distances and volume of the training atoms:")
 
 
 class Loss(Section):
@@ -116,12 +138,24 @@ class Training(Section):
     """How the weights are found."""
 
     epochs: int = Field(100, ge=1, description="passes over the training structures")
-    batch_size: int = Field(8, ge=1, description="structures per step")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = Field(8, description="structures per step, or")
     optimizer: Optimizer = Soap(name="soap")
     schedule: Schedule = CosineSchedule(name="cosine")
     loss: Loss = Loss()
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient; null: no limit")
     ema: float | None = Field(None, gt=0, lt=1, description="decay per step of averaged weights; null: no average")
+    average_last: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the epochs, the last ones, whose weights are averaged (SWA, Izmailov 2018); kept if the "
+        "validation loss falls; null: no average",
+    )
+    solve_last_layer: bool = Field(
+        False,
+        description="after the last epoch, find the last layers' weights by ridge regression on the training set, the "
+        "ridge chosen on validation structures; kept if the validation loss falls",
+    )
     early_stopping: EarlyStopping = EarlyStopping()
     second_stage: SecondStage = SecondStage()
     cache: Literal["auto", "memory", "disk", "off"] = Field(
@@ -130,3 +164,18 @@ class Training(Section):
         "nowhere, each step computing them (off); auto: memory if they fit the limit, else off",
     )
     cache_limit: float = Field(4.0, gt=0, description="GB that the kept features may take with cache auto")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Training:
+        if isinstance(self.optimizer, Lbfgs):
+            if self.schedule.name != "constant" or self.gradient_clip is not None:
+                raise ValueError(
+                    "training.optimizer is lbfgs, whose line search finds the length of a step; "
+                    "set training.schedule.name=constant and training.gradient_clip=null"
+                )
+            if self.batch_size != "all":
+                raise ValueError(
+                    f"training.optimizer is lbfgs, which compares gradients of one and the same loss; "
+                    f"training.batch_size is {self.batch_size}, set it to all"
+                )
+        return self

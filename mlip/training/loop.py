@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -17,14 +17,17 @@ from tqdm import tqdm
 
 from mlip.device import denormals_are_zero
 from mlip.model.checkpoint import TRAINING, load, save
-from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 from mlip.training.examples import Examples
+from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
-from mlip.training.metrics import Errors
+from mlip.training.metrics_file import append_row, keep_rows_before, summary
 from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
 from mlip.training.step import Step
+from mlip.training.validation import evaluate_examples
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_FILE = "training.pt"
 METRICS_FILE = "metrics.csv"
@@ -44,11 +47,13 @@ class Plan:
     """How long to train, in which steps, and when to stop."""
 
     epochs: int
-    batch_size: int
+    batch_size: int | None  # None: all structures
     stages: tuple[Stage, ...]  # the first starts with epoch 1
     schedule: Schedule
     gradient_clip: float | None = None
     ema: float | None = None
+    average_last: float | None = None  # share of the epochs
+    solve_last_layer: bool = False
     patience: int | None = None
     min_delta: float = 0.0
     checkpoint_seconds: float = 10.0
@@ -73,6 +78,7 @@ class Progress:
     best_loss: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
+    finished: bool = False  # what comes after the last epoch is done
 
 
 class Trainer:
@@ -95,6 +101,7 @@ class Trainer:
         self.optimizer = optimizer(self.step.weights)
         self.train_examples, self.valid_examples = train, valid
         self.average = AveragedWeights(potential.networks, plan.ema) if plan.ema else None
+        self.last_average = AveragedWeights(potential.networks, None) if plan.average_last else None
         self.progress = Progress()
         self.best = self._weights()
         self._began = self._saved = time.monotonic()
@@ -124,10 +131,12 @@ class Trainer:
                 self._save(on_save)
             while self.progress.epoch <= self.plan.epochs and not self._out_of_patience():
                 row = self._epoch(on_save)
-                self._write_metrics(row)
+                append_row(self.folder / METRICS_FILE, row)
                 on_epoch(row)
                 bar.update()
-                bar.set_postfix_str(_summary(row))
+                bar.set_postfix_str(summary(row))
+            if not self.progress.finished:
+                self._finish()
             self._save(on_save)
         finally:
             bar.close()
@@ -148,10 +157,23 @@ class Trainer:
         self.best = state["best"]
         if self.average:
             self.average.restore(state["average"])
+        if self.last_average:
+            self.last_average.restore(state["last_average"])
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.restore(state["schedule"])
         self._began = time.monotonic() - self.progress.seconds
-        self._keep_metrics_before(self.progress.epoch)
+        keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
+
+    def steps_at(self, rates: Iterable[float]) -> Iterator[LossTerms]:
+        """A step with each of these rates, through as many epochs as it takes; nothing is validated or saved."""
+        order: list[int] = []
+        size = self.plan.batch_size or len(self.train_examples)
+        for rate in rates:
+            order = order or self._order()
+            yield self._step(order[:size], rate)
+            order = order[size:]
+            if not order:
+                self.progress = replace(self.progress, epoch=self.progress.epoch + 1)
 
     @property
     def stage(self) -> Stage:
@@ -161,7 +183,8 @@ class Trainer:
     def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
         """The rest of the epoch under way; returns its row of metrics."""
         order = self._order()
-        steps = range(0, len(order), self.plan.batch_size)
+        size = self.plan.batch_size or len(order)
+        steps = range(0, len(order), size)
         epoch = self.progress.epoch
         if any(stage.first_epoch == epoch for stage in self.plan.stages[1:]) and self.progress.step == 0:
             self.progress = replace(self.progress, best_loss=math.inf)
@@ -170,9 +193,8 @@ class Trainer:
         for first in steps[self.progress.step :]:
             rate = self._rate(self.progress.step / len(steps))
             if self.train_examples.store:
-                following = first + self.plan.batch_size
-                self.train_examples.store.read_ahead(order[following : following + self.plan.batch_size])
-            terms = self._step(order[first : first + self.plan.batch_size], rate)
+                self.train_examples.store.read_ahead(order[first + size : first + 2 * size])
+            terms = self._step(order[first : first + size], rate)
             sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
             if not math.isfinite(sums[0]):
@@ -186,6 +208,8 @@ class Trainer:
         row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
+        if self.last_average and epoch > (1 - (self.plan.average_last or 0)) * self.plan.epochs:
+            self.last_average.update(self.potential.networks)
         row |= self._validate(row["train_loss"])
         row["seconds"] = time.monotonic() - self._began
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
@@ -201,21 +225,23 @@ class Trainer:
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch, labels, features = self.train_examples.take(structures)
-        terms = self.step(
-            batch,
-            labels,
-            self.stage.loss,
-            forces=self.train_examples.has_forces,
-            stress=self.train_examples.has_stress,
-            features=features,
-        )
-        if self.plan.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
-        self.optimizer.step()
+        examples = self.train_examples
+        found: list[LossTerms] = []
+        batch, labels, features = examples.take(structures)
+        forces, stress = examples.has_forces, examples.has_stress
+
+        def loss_and_gradient() -> float:
+            """At the weights as they are; an optimizer with a line search asks several times."""
+            terms = self.step(batch, labels, self.stage.loss, forces=forces, stress=stress, features=features)
+            found.append(terms)
+            if self.plan.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
+            return float(terms.total)
+
+        self.optimizer.step(loss_and_gradient)
         if self.average:
             self.average.update(self.potential.networks)
-        return terms
+        return found[0]
 
     def _validate(self, train_loss: float) -> dict[str, float]:
         """Errors on the validation set with the weights that would be kept, which become the best if they are."""
@@ -233,6 +259,31 @@ class Trainer:
             self.progress = replace(self.progress, best_loss=loss, best_epoch=self.progress.epoch)
         self.potential.networks.load_state_dict(latest)
         return row
+
+    def _finish(self) -> None:
+        """After the last epoch: the average over the last ones, and solved last layers, each if it is better."""
+        latest = self._weights()
+        if self.last_average and self.last_average.steps:
+            self.potential.networks.load_state_dict(self.last_average.weights)
+            self._keep_if_better("the average over the last epochs")
+        if self.plan.solve_last_layer:
+            self.potential.networks.load_state_dict(self.best)
+            solve_last_layers(self.potential, self.train_examples, self.valid_examples, self.stage.loss)
+            self._keep_if_better("the solved last layers")
+        self.potential.networks.load_state_dict(latest)
+        self.progress = replace(self.progress, finished=True)
+
+    def _keep_if_better(self, what: str) -> None:
+        """Make the weights as they are the best ones if the validation loss says so, or if there is none to say it."""
+        before, loss = self.progress.best_loss, math.nan
+        if len(self.valid_examples):
+            loss, _ = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            if not loss < before:
+                logger.info("%s: validation loss %.4e, not below %.4e; not kept", what, loss, before)
+                return
+            self.progress = replace(self.progress, best_loss=loss)
+        logger.info("%s: validation loss %.4e after %.4e; kept", what, loss, before)
+        self.best = self._weights()
 
     def _order(self) -> list[int]:
         """Structures in the order of the epoch under way, the same whenever it is asked for."""
@@ -261,60 +312,8 @@ class Trainer:
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state() if self.average else None,
+            "last_average": self.last_average.state() if self.last_average else None,
             "schedule": schedule.state() if isinstance(schedule, Plateau) else None,
         }
         save(self.folder / CHECKPOINT_FILE, TRAINING, state)
         on_save()
-
-    def _write_metrics(self, row: Mapping[str, float]) -> None:
-        path = self.folder / METRICS_FILE
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-    def _keep_metrics_before(self, epoch: int) -> None:
-        path = self.folder / METRICS_FILE
-        if path.exists():
-            header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) < epoch]
-            path.write_text(header + "".join(kept), encoding="utf-8")
-
-
-def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | None = None) -> tuple[float, Errors]:
-    """Loss and errors of a potential on labelled structures, whatever the chunks they are evaluated in.
-
-    Each term of the loss is its mean over all components that have a label; the loss is zero if none is given.
-    """
-    errors = Errors()
-    sums, counts = [0.0, 0.0, 0.0], [0, 0, 0]
-    for chunk in examples.chunks():
-        batch, labels, features = examples.take(chunk)
-        predicted = evaluate(
-            potential,
-            batch,
-            forces=examples.has_forces or examples.has_stress,
-            stress=examples.has_stress,
-            features=features,
-        )
-        errors.add(predicted, labels, batch)
-        if loss:
-            terms = loss(predicted, labels, batch)[1:]
-            for n, (term, label) in enumerate(zip(terms, labels[:3], strict=True)):
-                known = 0 if label is None else int(torch.isfinite(label).sum())
-                sums[n] += float(term) * known
-                counts[n] += known
-    weights = (loss.energy.weight, loss.forces.weight, loss.stress.weight) if loss else (0.0, 0.0, 0.0)
-    total = sum(w * s / max(1, count) for w, s, count in zip(weights, sums, counts, strict=True))
-    return total, errors
-
-
-def _summary(row: Mapping[str, float]) -> str:
-    parts = [f"loss {row['train_loss']:.2e}"]
-    if "valid_energy_mae_per_atom" in row:
-        parts.append(f"valid {1e3 * row['valid_energy_mae_per_atom']:.2f} meV/atom")
-    if "valid_forces_mae" in row:
-        parts.append(f"{1e3 * row['valid_forces_mae']:.1f} meV/Å")
-    return ", ".join(parts)

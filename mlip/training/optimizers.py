@@ -8,18 +8,32 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
 from mlip.model.weights import WeightTable
+from mlip.training.muon import Muon
 from mlip.training.soap import SOAP
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "soap": SOAP}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "soap": SOAP,
+    "muon": Muon,
+    "lbfgs": LBFGS,
+}
 
 
 def make_optimizer(name: str, weights: WeightTable, learning_rate: float, **options: Any) -> Optimizer:
     """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...)."""
     if name == "soap":
         return SOAP(weights.weights, weights.matrices(), lr=learning_rate, **options)
+    if name == "muon":
+        return Muon(weights.weights, weights.matrices(), lr=learning_rate, **options)
+    if name == "lbfgs":
+        # Training ends with its epochs; torch's tolerances, which are absolute, would end it at the size of the loss.
+        options |= {"line_search_fn": "strong_wolfe", "tolerance_grad": 0.0, "tolerance_change": 0.0}
+        return LBFGS([weights.weights], lr=learning_rate, **options)
     return OPTIMIZERS[name]([weights.weights], lr=learning_rate, fused=True, **options)  # type: ignore[call-arg]
 
 
@@ -84,14 +98,17 @@ class Plateau:
 
 
 class AveragedWeights:
-    r"""Exponential moving average of weights.
+    r"""Exponential moving average of weights, or their plain average where `decay` is None.
 
     .. math:: \bar w \leftarrow d\,\bar w + (1 - d)\,w, \qquad d = \min\left(\text{decay}, \frac{1 + n}{10 + n}\right)
+              \quad\text{or}\quad \frac{n - 1}{n}
 
-    after n steps, so that the random start is soon forgotten.
+    at the n-th update, so that the random start is soon forgotten.
+
+    Source of the plain average: Izmailov et al., UAI 2018 (stochastic weight averaging), algorithm 1.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.Module, decay: float | None) -> None:
         self.decay, self.steps = decay, 0
         self.weights = {name: value.detach().clone() for name, value in module.named_parameters()}
 
@@ -99,7 +116,8 @@ class AveragedWeights:
     def update(self, module: nn.Module) -> None:
         """Take in the weights after a step."""
         self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        n = self.steps
+        decay = (n - 1) / n if self.decay is None else min(self.decay, (1 + n) / (10 + n))
         for name, value in module.named_parameters():
             self.weights[name].lerp_(value, 1 - decay)
 

@@ -43,8 +43,9 @@ class SOAP(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step along the gradients that the weights hold."""
-        assert closure is None, "the gradients are there already"
+        """One step along the gradients that the weights hold, or that `closure` leaves there."""
+        if closure is not None:
+            torch.enable_grad()(closure)()
         (group,) = self.param_groups
         (weights,) = group["params"]
         state = self.state[weights]

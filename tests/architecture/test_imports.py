@@ -27,6 +27,7 @@ LAYERS = [
     ["assembly"],
     ["preparation"],
     ["run", "evaluation"],
+    ["lr_range"],
     ["cli"],
     ["__main__"],
 ]

@@ -33,7 +33,10 @@ def choices(section, field):
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
         (choices(model.Function, "kind"), KINDS),
-        ([name for kind in (training.Sgd, training.Adam, training.Soap) for name in choices(kind, "name")], OPTIMIZERS),
+        (
+            [name for kind in get_args(get_args(training.Optimizer)[0]) for name in choices(kind, "name")],
+            OPTIMIZERS,
+        ),
     ],
     ids=["activation", "cutoff", "energy", "length", "pressure", "format", "scaling", "form", "kind", "optimizer"],
 )

@@ -19,9 +19,10 @@ from mlip.model.potential import Potential
 from mlip.model.reference import fitted_references
 from mlip.model.scaling import fitted_scaling
 from mlip.training.examples import Examples
-from mlip.training.loop import METRICS_FILE, Plan, Stage, Trainer, evaluate_examples
+from mlip.training.loop import METRICS_FILE, Plan, Stage, Trainer
 from mlip.training.loss import Loss, Term
 from mlip.training.optimizers import constant, make_optimizer
+from mlip.training.validation import evaluate_examples
 
 CPU = torch.device("cpu")
 ELEMENTS = [1, 6, 8]
@@ -119,6 +120,28 @@ def test_best_weights_on_the_validation_set_are_kept(ethanol, tmp_path):
     assert trainer.progress.best_epoch == 1 + int(np.argmin(losses)) < 25
     loss, _ = evaluate_examples(trainer.potential, trainer.valid_examples, trainer.stage.loss)
     assert loss == pytest.approx(min(losses), rel=1e-12)
+
+
+def test_average_of_the_last_epochs(ethanol, tmp_path):
+    """Without validation structures the average is kept: that of the weights after epochs 5, 6, 7 and 8."""
+    trainer = make_trainer(ethanol, tmp_path, epochs=8, average_last=0.5)
+    seen = []
+    trainer.run(quiet=True, on_epoch=lambda row: seen.append(trainer.step.weights.weights.detach().clone()))
+    found = trainer.step.weights.weights.detach()
+    assert torch.allclose(found, torch.stack(seen[4:]).mean(dim=0), rtol=1e-12, atol=1e-13)
+    assert not torch.allclose(found, seen[-1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("rate", [0.05, 1e-4], ids=["after a bad end", "after too short a training"])
+def test_weights_made_at_the_end_are_kept_only_if_they_are_better(ethanol, tmp_path, rate):
+    trainer = make_trainer(
+        ethanol[:3], tmp_path, valid=ethanol[3:], epochs=6, rate=rate, average_last=1.0, solve_last_layer=True
+    )
+    trainer.run(quiet=True)
+    losses = [float(row["valid_loss"]) for row in rows_of(tmp_path)]
+    loss, _ = evaluate_examples(trainer.potential, trainer.valid_examples, trainer.stage.loss)
+    assert loss == pytest.approx(trainer.progress.best_loss, rel=1e-12)
+    assert loss < min(losses)
 
 
 def test_stops_when_nothing_improves(ethanol, tmp_path):

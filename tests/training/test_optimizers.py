@@ -80,6 +80,16 @@ def test_averaged_weights_by_hand():
     assert float(module.weight.detach()) == 0.5, "the module keeps its own"
 
 
+def test_plain_average_of_weights():
+    module = torch.nn.Linear(1, 1).double()
+    average = AveragedWeights(module, decay=None)
+    seen = [3.0, -2.0, 5.0, 0.5]
+    for weight in seen:
+        module.weight.data.fill_(weight)
+        average.update(module)
+    assert float(average.weights["weight"]) == pytest.approx(sum(seen) / 4, rel=1e-14), "the start does not count"
+
+
 def test_averaged_weights_go_on_from_their_state():
     module = torch.nn.Linear(2, 2)
     average, other = AveragedWeights(module, 0.9), AveragedWeights(torch.nn.Linear(2, 2), 0.9)
@@ -99,10 +109,15 @@ def test_optimizers_go_downhill(name):
     table = two_weights()
     table.weights.data.copy_(torch.tensor([2.0, -3.0]))
     optimizer = make_optimizer(name, table, 0.1)
-    for _ in range(300):
+
+    def closure():
         optimizer.zero_grad()
-        (table.weights**2).sum().backward()
-        optimizer.step()
+        loss = (table.weights**2).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(300):
+        optimizer.step(closure)
     assert float(table.weights.detach().abs().max()) < 0.05
 
 

@@ -23,6 +23,14 @@ TRAININGS = {
     "adam, averaged weights": {"ema": 0.9, "gradient_clip": 5.0},
     "sgd, nesterov": {"optimizer": {"name": "sgd", "learning_rate": 1e-3}, "schedule": {"name": "exponential"}},
     "soap": {"optimizer": {"name": "soap", "basis_every": 3}},
+    "muon": {"optimizer": {"name": "muon"}},
+    "lbfgs": {
+        "optimizer": {"name": "lbfgs", "max_iter": 3, "history_size": 4},
+        "schedule": {"name": "constant"},
+        "batch_size": "all",
+        "epochs": 12,
+    },
+    "averaged at the end, solved last layer": {"average_last": 0.6, "solve_last_layer": True},
     "plateau, second stage": {
         "schedule": {"name": "plateau", "patience": 0, "factor": 0.3},
         "optimizer": {"name": "adamw", "learning_rate": 0.05, "weight_decay": 0.01},
@@ -93,11 +101,13 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize("training", TRAININGS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_by_a_signal_in_an_epoch(training, number, uninterrupted, bundled, tmp_path, monkeypatch):
-    """Stopped twice: in the second epoch, and again two steps after it went on."""
+    """Stopped twice: in the second epoch, and again two steps after it went on; epochs may be of one step each."""
+    steps = 1 if TRAININGS[training].get("batch_size") == "all" else STEPS
+    epoch, further = (1 + (STEPS + n - 1) // steps for n in (2, 4))
     interrupt_at(monkeypatch, [STEPS + 2, STEPS + 4], lambda: signal.raise_signal(number))
-    with pytest.raises(Stopped, match=f"{number.name} in epoch 2"):
+    with pytest.raises(Stopped, match=f"{number.name} in epoch {epoch}"):
         train(config(tmp_path / "run", bundled, TRAININGS[training]), quiet=True)
-    with pytest.raises(Stopped, match="in epoch 2"):
+    with pytest.raises(Stopped, match=f"in epoch {further}"):
         resume(tmp_path / "run", quiet=True)
     resume(tmp_path / "run", quiet=True)
     assert_same(tmp_path / "run", uninterrupted(training, bundled))
