@@ -41,8 +41,13 @@ RESULTS_FILE = "results.json"
 RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE)
 
 
-def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
+Row = Mapping[str, float]  # of metrics.csv
+
+
+def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
     """Train a potential as the config says; the run folder then holds it. Returns what results.json holds.
+
+    `on_epoch` is called with each row of metrics; what it raises ends the run.
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.
@@ -58,11 +63,13 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
     write_split(folder / SPLIT_FILE, ready.parts.split)
-    return _run(ready, folder, started, None, quiet)
+    return _run(ready, folder, started, None, quiet, on_epoch)
 
 
-def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
+def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
     """Go on with a run that was interrupted, from its last checkpoint to the end of its config.
+
+    `on_epoch` as in `train`.
 
     Raises:
         ValueError: the folder holds no run, or the data changed since it began.
@@ -87,17 +94,31 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
                 "resuming would mix two data sets. Restore the files, or start a new run"
             )
         potential = potential_from(content).to(ready.device)
-    return _run(ready, folder, started, potential, quiet)
+    return _run(ready, folder, started, potential, quiet, on_epoch)
 
 
-def _run(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
+def _run(
+    ready: Preparation,
+    folder: Path,
+    started: float,
+    saved: Potential | None,
+    quiet: bool,
+    on_epoch: Callable[[Row], None] | None,
+) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
     configure_cpu(ready.config.run.threads)
     with kept_features(ready.config, ready.descriptor, ready.examples):
-        return _fit(ready, folder, started, saved, quiet)
+        return _fit(ready, folder, started, saved, quiet, on_epoch)
 
 
-def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
+def _fit(
+    ready: Preparation,
+    folder: Path,
+    started: float,
+    saved: Potential | None,
+    quiet: bool,
+    on_epoch: Callable[[Row], None] | None,
+) -> dict[str, Any]:
     config, examples = ready.config, ready.examples
     if saved is None:
         features = features_by_element(ready.descriptor, examples["train"])
@@ -130,7 +151,13 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
         save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, data, trainer))
         potential.networks.load_state_dict(latest)
 
-    trainer.run(on_save=save_best, on_epoch=_tensorboard(config, folder), quiet=quiet)
+    listeners = [listener for listener in (_tensorboard(config, folder), on_epoch) if listener]
+
+    def tell(row: Row) -> None:
+        for listen in listeners:
+            listen(row)
+
+    trainer.run(on_save=save_best, on_epoch=tell, quiet=quiet)
     results: dict[str, Any] = {}
     for name in PARTS:
         if len(examples[name]):
@@ -238,14 +265,14 @@ def provenance(config: Config, parts: Parts, data: str, trainer: Trainer) -> dic
     }
 
 
-def _tensorboard(config: Config, folder: Path) -> Callable[[Mapping[str, float]], None]:
+def _tensorboard(config: Config, folder: Path) -> Callable[[Row], None] | None:
     if not config.run.tensorboard:
-        return lambda row: None
+        return None
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder / "tensorboard"))
 
-    def write(row: Mapping[str, float]) -> None:
+    def write(row: Row) -> None:
         for name, value in row.items():
             writer.add_scalar(name, value, int(row["epoch"]))
         writer.flush()

@@ -27,6 +27,7 @@ LAYERS = [
     ["assembly"],
     ["preparation"],
     ["run", "evaluation"],
+    ["studies"],
     ["cli"],
     ["__main__"],
 ]
