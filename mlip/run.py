@@ -27,6 +27,7 @@ from mlip.descriptors.parameters import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import configure_cpu, device_of
 from mlip.elements import symbol
+from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
@@ -56,6 +57,7 @@ def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None
     started = time.monotonic()
     require_free_folder(config)
     ready = prepare(config)
+    config = ready.config
     folder = Path(config.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name in RESULT_FILES:
@@ -84,16 +86,17 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
             f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
             "Restore it, or begin a new run in another run.dir"
         )
-    ready = prepare(config)
-    potential = None
-    if (folder / CHECKPOINT_FILE).is_file():
-        content = load_content(folder)
+    content = load_content(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    potential = potential_from(content) if content else None
+    ready = prepare(config, potential)
+    if content:
         if content["provenance"]["data"] != ready.parts.fingerprint():
             raise ValueError(
                 f"{folder}: the data changed since this run began (data.train is {config.data.train}); "
                 "resuming would mix two data sets. Restore the files, or start a new run"
             )
-        potential = potential_from(content).to(ready.device)
+        assert potential is not None
+        potential.to(ready.device)
     return _run(ready, folder, started, potential, quiet, on_epoch)
 
 
@@ -123,7 +126,12 @@ def _fit(
     if saved is None:
         features = features_by_element(ready.descriptor, examples["train"])
         report_redundancy(features, ready.descriptor)
-        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
+        if ready.start:
+            potential = continued_potential(
+                config, ready.start, ready.descriptor, ready.references, features, examples["train"]
+            )
+        else:
+            potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
         potential = potential.to(ready.device)
     else:
         potential = saved

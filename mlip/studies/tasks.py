@@ -66,8 +66,9 @@ class Study:
         file = folder / TASK_SPLIT_FILE
         data = config.data.model_copy(update={"split": SplitSection(file=str(file))})
         own = config.model_copy(update={"data": data, "run": config.run.model_copy(update={"dir": str(folder)})})
-        asked = {"config": own.model_dump(mode="json"), "split": split._asdict(), "data": self.data}
-        asked["config"]["run"].pop("overwrite")
+        settings = own.model_dump(mode="json")
+        settings["run"].pop("overwrite")
+        asked = {"config": settings, "split": split._asdict(), "data": self.data}
         if not config.run.overwrite and (folder / TASK_FILE).is_file():
             _require_same(folder, asked)
             if (folder / RESULTS_FILE).is_file():

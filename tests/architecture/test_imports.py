@@ -25,6 +25,7 @@ LAYERS = [
     ["model"],
     ["training", "interfaces", "dynamics"],
     ["assembly"],
+    ["fine_tuning"],
     ["preparation"],
     ["run", "evaluation"],
     ["studies"],
