@@ -33,6 +33,7 @@ from mlip.model.potential import Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer, evaluate_examples
+from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,11 @@ def _fit(
         else:
             potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
         potential = potential.to(ready.device)
+        if ready.start and len(examples["valid"]):
+            found = evaluate_examples(potential, examples["valid"])[1].results()
+            logger.info(
+                "validation before the first step, from %s\n%s", config.training.start_from, table({"valid": found})
+            )
     else:
         potential = saved
     chosen = config.training.optimizer.model_dump()

@@ -115,14 +115,14 @@ def test_given_reference_energies_are_those_of_lone_atoms(tmp_path, data):
     assert float(made.isolated_energies()[2]) == values["N"]
 
 
-def run(folder, file, *overrides):
+def run(folder, file, *overrides, options=("--quiet",)):
     folder.mkdir(exist_ok=True)
     path = folder / "new.yaml"
     path.write_text(
         f"run: {{dir: {folder / 'run'}, device: cpu}}\ndata: {{train: {file}, split: {{valid: 6}}}}\n",
         encoding="utf-8",
     )
-    return mlip("train", path, *SHORT, f"training.start_from={ethanol()}", *overrides, "--quiet")
+    return mlip("train", path, *SHORT, f"training.start_from={ethanol()}", *overrides, *options)
 
 
 def test_a_stopped_fine_tuning_goes_on(tmp_path, data, monkeypatch):
@@ -148,7 +148,8 @@ def test_a_stopped_fine_tuning_goes_on(tmp_path, data, monkeypatch):
 
 
 def test_the_run_folder_says_what_was_taken(tmp_path, data):
-    assert run(tmp_path, data / "shifted.xyz").status == 0
+    outcome = run(tmp_path, data / "shifted.xyz", options=())
+    assert outcome.status == 0 and f"validation before the first step, from {ethanol()}" in outcome.err
     saved = load_config(tmp_path / "run" / "config.yaml")
     assert saved.model == load_config(ethanol() / "config.yaml").model
     again = run(tmp_path / "again", data / "nitrogen.xyz", f"training.start_from={tmp_path / 'run'}")

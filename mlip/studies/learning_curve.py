@@ -95,9 +95,13 @@ def _order(study: Study, repeat: int) -> list[int]:
 
 def _lengthened(config: Config, size: int, largest: int) -> Config:
     """The config with as many steps as it would take with the largest set."""
-    steps, batch = config.training.epochs * -(-largest // config.training.batch_size), config.training.batch_size
-    epochs = round(steps / -(-size // batch))
-    return config.model_copy(update={"training": config.training.model_copy(update={"epochs": epochs})})
+    training = config.training
+    factor = -(-largest // training.batch_size) / -(-size // training.batch_size)
+    changes: dict[str, Any] = {"epochs": round(factor * training.epochs)}
+    if training.second_stage.start is not None:
+        start = 1 + round(factor * (training.second_stage.start - 1))
+        changes["second_stage"] = training.second_stage.model_copy(update={"start": start})
+    return config.model_copy(update={"training": training.model_copy(update=changes)})
 
 
 def _summary(runs: Sequence[dict[str, Any]], sizes: Sequence[int]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mlip import run
 from mlip.config import Config
 from mlip.config.data import Split as SplitSection
 from mlip.data.split import Split, write_split
+from mlip.fine_tuning import start_of
 from mlip.preparation import Parts, read_parts, require_known
 from mlip.run import RESULT_FILES, RESULTS_FILE, Row
 from mlip.training.loop import CHECKPOINT_FILE
@@ -26,6 +27,7 @@ class Study:
     config: Config
     parts: Parts
     data: str  # fingerprint of the parts
+    known: tuple[int, ...] = ()  # elements of the potential that trainings start from
 
     @property
     def folder(self) -> Path:
@@ -41,7 +43,7 @@ class Study:
             ValueError: they do not; the message names the structure that has another.
         """
         train = dict(zip(self.parts.split.train, self.parts.train, strict=True))
-        known = {int(z) for place in places for z in train[place].numbers}
+        known = {int(z) for place in places for z in train[place].numbers} | set(self.known)
         others = [*(train[place] for place in tested), *self.parts.valid, *self.parts.test]
         require_known(known, others, f"structure of {name}")
 
@@ -92,9 +94,10 @@ def begin(config: Config) -> Study:
     folder = Path(config.run.dir)
     if any((folder / name).exists() for name in RESULT_FILES):
         raise ValueError(f"run.dir is {folder}, which holds a training; a study needs a folder of its own. Set run.dir")
-    parts = read_parts(config)
+    known = start_of(config)[1].elements if config.training.start_from else ()
+    parts = read_parts(config, known)
     folder.mkdir(parents=True, exist_ok=True)
-    return Study(config, parts, parts.fingerprint())
+    return Study(config, parts, parts.fingerprint(), known)
 
 
 def without_test(config: Config) -> Config:
