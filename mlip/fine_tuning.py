@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mlip.model.evaluate import evaluate
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.scaling import fitted_scaling
-from mlip.model.transfer import anchor, columns_of, take_over
+from mlip.model.transfer import anchor, take_over
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 
@@ -58,14 +59,14 @@ def require_fitting(config: Config, start: Potential, elements: Sequence[int]) -
     known = set(start.elements)
     made = functions_of(config, elements)
     old = [f for f in made if {*f.neighbors, f.center or start.elements[0]} <= known]
-    try:
-        columns_of(start.descriptor.functions, old)
-        columns_of(old, start.descriptor.functions)
-    except ValueError as error:
+    ours, theirs = Counter(old), Counter(start.descriptor.functions)
+    lacking = [f"does not make {f}, which {KEY} ({config.training.start_from}) has" for f in theirs - ours]
+    beyond = [f"makes {f}, which {KEY} ({config.training.start_from}) does not have" for f in ours - theirs]
+    if lacking or beyond:
         raise ValueError(
-            f"model.descriptor does not make the functions of {KEY} ({config.training.start_from}): {error}. "
-            "Remove model.descriptor from the config, then that of the potential is taken"
-        ) from error
+            f"model.descriptor {[*lacking, *beyond][0]}. Remove model.descriptor from the config, then the functions "
+            "of the potential are taken"
+        )
     added = sorted(set(elements) - known)
     unseen = [z for z in added if not any(z in f.neighbors for f in made)]
     if unseen:
@@ -77,11 +78,11 @@ def require_fitting(config: Config, start: Potential, elements: Sequence[int]) -
     for number, hidden, activation in zip(elements, *network_shapes(config, elements), strict=True):
         if number in known:
             row = start.elements.index(number)
-            theirs = tuple(start.networks.hidden[row]), start.networks.activation[row]
-            if (tuple(hidden), activation) != theirs:
+            kept = tuple(start.networks.hidden[row]), start.networks.activation[row]
+            if (tuple(hidden), activation) != kept:
                 raise ValueError(
                     f"model.networks gives {symbol(number)} {list(hidden)}, {activation}; {KEY} "
-                    f"({config.training.start_from}) has {list(theirs[0])}, {theirs[1]}. Remove model.networks from "
+                    f"({config.training.start_from}) has {list(kept[0])}, {kept[1]}. Remove model.networks from "
                     "the config, or give other widths to new elements only: model.networks.elements"
                 )
 

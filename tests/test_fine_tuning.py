@@ -166,8 +166,19 @@ def test_check_says_where_it_starts(tmp_path, data):
 @pytest.mark.parametrize(
     ("overrides", "essentials"),
     [
-        (("model.descriptor=[{set: radial, cutoff: 4, count: 5}]",), ("model.descriptor", "Remove model.descriptor")),
+        (
+            ("model.descriptor=[{set: radial, cutoff: 4, count: 5}]",),
+            ("model.descriptor does not make radial", "Remove model.descriptor"),
+        ),
+        (
+            (f"{TINY[0][:-1]}, {{set: radial, cutoff: 3, count: 1}}]",),
+            ("model.descriptor makes radial", "cutoff 3, which training.start_from", "does not have"),
+        ),
         (("model.networks.hidden=[9]",), ("model.networks gives H [9]", "[8]", "Remove model.networks")),
+        (
+            ("training.start_from=null", "training.fine_tuning.scaling=refit"),
+            ("training.start_from; give that as well",),
+        ),
         (("training.start_from=nowhere",), ("training.start_from: nowhere", "no such file")),
     ],
 )

@@ -1,4 +1,4 @@
-"""The settings a search may choose from: ranges and choices for keys of a config."""
+"""The settings a search may choose from: ranges and choices for keys of a config; a trial is one of Optuna's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 # What matters most in every comparison made so far, and costs no accuracy of the data.
 DEFAULT_SPACE: dict[str, Any] = {
@@ -18,26 +18,13 @@ DEFAULT_SPACE: dict[str, Any] = {
 OF_THE_LOSS = ("training.loss", "training.second_stage")  # keys that change what the validation loss means
 
 
-class Trial(Protocol):
-    """What a search asks for values."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
-        """One of the choices."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
-        """A whole number."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        """A number."""
-
-
 @dataclass(frozen=True)
 class Choices:
     """One of several values of any kind."""
 
     values: tuple[Any, ...]
 
-    def suggested(self, trial: Trial, key: str) -> Any:
+    def suggested(self, trial: Any, key: str) -> Any:
         """A value for the key; to the search the values are text."""
         return json.loads(trial.suggest_categorical(key, [json.dumps(value) for value in self.values]))
 
@@ -55,7 +42,7 @@ class Range:
     log: bool = False
     step: int | float | None = None
 
-    def suggested(self, trial: Trial, key: str) -> Any:
+    def suggested(self, trial: Any, key: str) -> Any:
         """A value for the key."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return trial.suggest_int(key, self.low, self.high, log=self.log, step=int(self.step or 1))
@@ -96,12 +83,14 @@ def _entry(where: str, key: Any, value: Any) -> Choices | Range:
         raise ValueError(
             f"{where} is {value!r}; expected {{low, high, log, step}}, the last two optional, or [choices]"
         )
-    found = Range(**value)
-    numbers = [found.low, found.high, *([] if found.step is None else [found.step])]
+    numbers = [value[name] for name in ("low", "high", "step") if value.get(name) is not None]
     if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
         raise ValueError(f"{where} is {value}; low, high and step must be numbers")
-    if not found.low < found.high or not isinstance(found.log, bool) or (found.step is not None and found.step <= 0):
-        raise ValueError(f"{where} is {value}; expected low < high, step > 0 and log true or false")
+    if len(numbers) < 2 or not isinstance(value.get("log", False), bool):
+        raise ValueError(f"{where} is {value}; expected numbers low and high, and log true or false")
+    found = Range(**value)
+    if not found.low < found.high or (found.step is not None and found.step <= 0):
+        raise ValueError(f"{where} is {value}; expected low < high and step > 0")
     if found.log and (found.low <= 0 or found.step is not None):
         raise ValueError(f"{where} is {value}; a logarithmic range needs low > 0 and no step")
     return found

@@ -1,5 +1,6 @@
 """Every training structure is held out once; the validation and test sets of the config are never held out."""
 
+import json
 import statistics
 
 import pytest
@@ -53,7 +54,9 @@ def test_an_element_that_only_one_fold_has_is_refused_before_the_first_training(
     frames = [Atoms("OH", [[0, 0, 0], [0, 0, 0.9 + 0.01 * n]], info={"energy": float(n)}) for n in range(12)]
     frames[3].symbols[0] = "N"
     write(tmp_path / "data.xyz", frames, format="extxyz")
-    given = (f"data.train={tmp_path / 'data.xyz'}", "data.index=':'", "data.split={valid: 1, seed: 1}")
+    places = {"train": list(range(11)), "valid": [11], "test": []}
+    (tmp_path / "split.json").write_text(json.dumps(places), encoding="utf-8")
+    given = (f"data.train={tmp_path / 'data.xyz'}", "data.index=':'", f"data.split={{file: {tmp_path / 'split.json'}}}")
     outcome = study("cross-validate", tmp_path, *given)
     assert refused(outcome, "data.xyz#3", "holds N", "structure of the training set of fold")
     assert not list((tmp_path / "study").glob("fold*"))
