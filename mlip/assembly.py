@@ -85,7 +85,7 @@ def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Co
     for chosen in config.model.descriptor:
         if isinstance(chosen, AutoSet):
             options = chosen.model_dump(exclude={"set"})
-            sets.append(_explicit_set(chosen_functions(structures, elements, **options, seed=config.run.seed)))
+            sets.append(explicit_set(chosen_functions(structures, elements, **options, seed=config.run.seed)))
         else:
             sets.append(chosen)
     return _with_sets(config, sets)
@@ -94,7 +94,7 @@ def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Co
 def listed_functions(config: Config, structures: Sequence[Structure]) -> Config:
     """The config with all its functions, for the elements of these training structures, listed one by one."""
     elements = sorted({int(z) for s in structures for z in s.numbers})
-    return _with_sets(config, [_explicit_set(functions_of(with_chosen_functions(config, structures), elements))])
+    return _with_sets(config, [explicit_set(functions_of(with_chosen_functions(config, structures), elements))])
 
 
 def _with_sets(config: Config, sets: Sequence[FunctionSet]) -> Config:
@@ -102,7 +102,8 @@ def _with_sets(config: Config, sets: Sequence[FunctionSet]) -> Config:
     return config.model_copy(update={"model": model})
 
 
-def _explicit_set(functions: Sequence[SymmetryFunction]) -> ExplicitSet:
+def explicit_set(functions: Sequence[SymmetryFunction]) -> ExplicitSet:
+    """Symmetry functions as a config lists them."""
     return ExplicitSet(set="explicit", functions=tuple(map(_listed, functions)))
 
 

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, md, check, descriptor, lr-range, schema. Heavy imports stay inside the commands."""
+"""The command line: train, studies, evaluate, md, check, descriptor, schema. Heavy imports stay inside the commands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
+
+from mlip.studies.commands import Command, add_commands
 
 USER_ERROR, UNPHYSICAL = 2, 3
 DEBUG = "MLIP_DEBUG"
@@ -65,6 +67,8 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("config", nargs="?", help="YAML file; configs/reference.yaml shows every key")
     p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
     p.add_argument("--resume", metavar="RUN", help="go on with the interrupted run in this folder")
+
+    add_commands(lambda name, command, text: _add(commands, name, _study(command), text))
 
     p = _add(commands, "evaluate", _evaluate, "errors of a potential on a data file, and its predictions")
     p.add_argument("potential", help="run folder or potential file")
@@ -178,6 +182,22 @@ def _train(options: argparse.Namespace) -> int:
         f"{table(parts)}\n{results['seconds']:.0f} s, best epoch {results['best_epoch']}; saved in {folder}",
     )
     return 0
+
+
+def _study(command: Command) -> Callable[[argparse.Namespace], int]:
+    """A command that trains many times and goes on when it is given again."""
+
+    def study(options: argparse.Namespace) -> int:
+        from mlip.training.loop import Stopped
+
+        try:
+            _print(options, *command(options))
+        except Stopped as stop:
+            print(f"mlip: {stop}; go on with the same command", file=sys.stderr)
+            return 128 + stop.number
+        return 0
+
+    return study
 
 
 def _evaluate(options: argparse.Namespace) -> None:

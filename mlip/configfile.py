@@ -27,16 +27,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             the path of the key, what was found and what is expected.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path}: this is a folder; expected a config file")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such config file. `mlip schema --yaml` prints one with every key")
-    if path.suffix in DATA_SUFFIXES:
+    if path.suffix in DATA_SUFFIXES and path.is_file():
         raise ValueError(f"{path}: is no config but a data file; write a config with data.train: {path.name}")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    values = read_yaml(path, "config file", "`mlip schema --yaml` prints one with every key")
     if values is None:
         raise ValueError(f"{path}: is empty; expected the sections {', '.join(Config.model_fields)}")
     if not isinstance(values, dict):
@@ -46,6 +39,23 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         apply_override(values, override)
     return parse_config(values, str(path))
+
+
+def read_yaml(path: str | Path, kind: str, cure: str) -> Any:
+    """What a YAML file holds; `kind` says what it should be and `cure` what to do if it is not there.
+
+    Raises:
+        ValueError: there is no such file, or it is no YAML.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: this is a folder; expected a {kind}")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such {kind}. {cure}")
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
 
 
 def parse_config(values: dict[str, Any], origin: str) -> Config:

@@ -21,6 +21,8 @@ from mlip.descriptors.functions import described
 from mlip.descriptors.store import bytes_needed
 from mlip.device import device_of
 from mlip.elements import symbol, symbols
+from mlip.fine_tuning import known_references, require_fitting, start_of
+from mlip.model.potential import Potential
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 
@@ -58,7 +60,8 @@ class Preparation:
     device: torch.device
     descriptor: ACSF
     examples: dict[str, Examples]  # by part
-    references: list[float]  # eV, by element
+    references: list[float]  # eV, by element; NaN: fitted to what `start` leaves of the energies
+    start: Potential | None = None  # whose training is continued on these data
 
     def summary(self) -> dict[str, Any]:
         """What was found, for a person to look over."""
@@ -80,8 +83,10 @@ class Preparation:
             "neighbors per atom": round(self.examples["train"].pairs / sum(sizes), 1),
             "kept features (GB)": round(kept / 1e9, 3),
             "reference energies (eV)": {
-                symbol(z): round(energy, 4) for z, energy in zip(self.descriptor.elements, self.references, strict=True)
+                symbol(z): "fitted to the rest" if np.isnan(energy) else round(energy, 4)
+                for z, energy in zip(self.descriptor.elements, self.references, strict=True)
             },
+            **({"starts from": self.config.training.start_from} if self.start else {}),
             "device": str(self.device),
             "run folder": self.config.run.dir,
         }
@@ -104,8 +109,10 @@ def _ranges(structures: Sequence[Structure]) -> dict[str, str]:
     return ranges
 
 
-def prepare(config: Config) -> Preparation:
+def prepare(config: Config, saved: Potential | None = None) -> Preparation:
     """Read and check everything the config names; nothing is written.
+
+    `saved` is the potential of an interrupted run; it stands for the one that run started from.
 
     Raises:
         ValueError: config and data do not fit together; the message says what and where.
@@ -121,28 +128,36 @@ def prepare(config: Config) -> Preparation:
         raise ValueError("run.tensorboard is true, but TensorBoard is missing: pip install tensorboard")
     if config.training.cache == "disk" and device.type != "cpu":
         raise ValueError(f"training.cache is disk, which a CPU reads; run.device is {device}. Set memory, off or auto")
-    parts = read_parts(config)
+    start = saved if config.training.start_from else None
+    if config.training.start_from and start is None:
+        config, start = start_of(config)
+    parts = read_parts(config, start.elements if start else ())
     config = with_chosen_functions(config, parts.train)
     if config.training.solve_last_layer and not parts.valid:
         raise ValueError(
             "training.solve_last_layer chooses its ridge on validation structures, and there are none; "
             "give data.valid or data.split.valid, or set it to false"
         )
-    elements = sorted({int(z) for s in parts.train for z in s.numbers})
+    elements = sorted({int(z) for s in parts.train for z in s.numbers} | set(start.elements if start else ()))
+    everything = [*parts.train, *parts.valid, *parts.test]
+    if start:
+        require_fitting(config, start, elements)
+        references = known_references(config, start, parts.train, everything, elements)
+    else:
+        network_shapes(config, elements)
+        references = reference_energies_of(config, parts.train, everything, elements)
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
-    network_shapes(config, elements)
-    references = reference_energies_of(config, parts.train, [*parts.train, *parts.valid, *parts.test], elements)
     examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
     if not examples["train"].pairs:
         raise ValueError(
             f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned. "
             "Check data.units.length and the cutoffs in model.descriptor"
         )
-    return Preparation(config, parts, device, descriptor, examples, references)
+    return Preparation(config, parts, device, descriptor, examples, references, start)
 
 
-def read_parts(config: Config) -> Parts:
-    """Read the data files and divide them as the config says.
+def read_parts(config: Config, known: Sequence[int] = ()) -> Parts:
+    """Read the data files and divide them as the config says; `known` elements need not be in the training data.
 
     Raises:
         ValueError: a file or a split is unfit, or validation or test data hold an element that training data do not.
@@ -170,7 +185,8 @@ def read_parts(config: Config) -> Parts:
             f"{where}: the validation structures have no label that the loss weighs, so no best epoch can be chosen. "
             "Give labelled structures, or data.split.valid=0"
         )
-    require_known({int(z) for s in parts.train for z in s.numbers}, [*parts.valid, *parts.test], "training structure")
+    known_here = {int(z) for s in parts.train for z in s.numbers} | set(known)
+    require_known(known_here, [*parts.valid, *parts.test], "training structure")
     return parts
 
 

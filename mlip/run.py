@@ -27,11 +27,13 @@ from mlip.descriptors.redundancy import redundant_functions
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import configure_cpu, device_of
 from mlip.elements import symbol
+from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
+from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 from mlip.training.validation import evaluate_examples
 
@@ -42,8 +44,13 @@ RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
 RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE)
 
 
-def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
+Row = Mapping[str, float]  # of metrics.csv
+
+
+def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
     """Train a potential as the config says; the run folder then holds it. Returns what results.json holds.
+
+    `on_epoch` is called with each row of metrics; what it raises ends the run.
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.
@@ -52,20 +59,23 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     started = time.monotonic()
     require_free_folder(config)
     ready = prepare(config)
+    given, config = config, ready.config
     folder = Path(config.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*RESULT_FILES, DESCRIPTOR_FILE):
         (folder / name).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(as_yaml(ready.config), encoding="utf-8")
-    if ready.config != config:
-        (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(ready.config), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
+    if config.model.descriptor != given.model.descriptor:
+        (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(config), encoding="utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
     write_split(folder / SPLIT_FILE, ready.parts.split)
-    return _run(ready, folder, started, None, quiet)
+    return _run(ready, folder, started, None, quiet, on_epoch)
 
 
-def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
+def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
     """Go on with a run that was interrupted, from its last checkpoint to the end of its config.
+
+    `on_epoch` as in `train`.
 
     Raises:
         ValueError: the folder holds no run, or the data changed since it began.
@@ -80,27 +90,42 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
             f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
             "Restore it, or begin a new run in another run.dir"
         )
-    ready = prepare(config)
-    potential = None
-    if (folder / CHECKPOINT_FILE).is_file():
-        content = load_content(folder)
+    content = load_content(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    potential = potential_from(content) if content else None
+    ready = prepare(config, potential)
+    if content:
         if content["provenance"]["data"] != ready.parts.fingerprint():
             raise ValueError(
                 f"{folder}: the data changed since this run began (data.train is {config.data.train}); "
                 "resuming would mix two data sets. Restore the files, or start a new run"
             )
-        potential = potential_from(content).to(ready.device)
-    return _run(ready, folder, started, potential, quiet)
+        assert potential is not None
+        potential.to(ready.device)
+    return _run(ready, folder, started, potential, quiet, on_epoch)
 
 
-def _run(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
+def _run(
+    ready: Preparation,
+    folder: Path,
+    started: float,
+    saved: Potential | None,
+    quiet: bool,
+    on_epoch: Callable[[Row], None] | None,
+) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
     configure_cpu(ready.config.run.threads)
     with kept_features(ready.config, ready.descriptor, ready.examples):
-        return _fit(ready, folder, started, saved, quiet)
+        return _fit(ready, folder, started, saved, quiet, on_epoch)
 
 
-def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | None, quiet: bool) -> dict[str, Any]:
+def _fit(
+    ready: Preparation,
+    folder: Path,
+    started: float,
+    saved: Potential | None,
+    quiet: bool,
+    on_epoch: Callable[[Row], None] | None,
+) -> dict[str, Any]:
     config, examples = ready.config, ready.examples
     potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
@@ -127,7 +152,13 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
         save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, data, trainer))
         potential.networks.load_state_dict(latest)
 
-    trainer.run(on_save=save_best, on_epoch=_tensorboard(config, folder), quiet=quiet)
+    listeners = [listener for listener in (_tensorboard(config, folder), on_epoch) if listener]
+
+    def tell(row: Row) -> None:
+        for listen in listeners:
+            listen(row)
+
+    trainer.run(on_save=save_best, on_epoch=tell, quiet=quiet)
     results: dict[str, Any] = {}
     for name in PARTS:
         if len(examples[name]):
@@ -138,11 +169,22 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
 
 
 def new_potential(ready: Preparation) -> Potential:
-    """The untrained potential of a run."""
-    features = features_by_element(ready.descriptor, ready.examples["train"])
+    """The potential that a run begins with: untrained, or what becomes of the one it starts from."""
+    config, examples = ready.config, ready.examples
+    features = features_by_element(ready.descriptor, examples["train"])
     report_redundancy(features, ready.descriptor)
-    potential = make_potential(ready.config, ready.descriptor, ready.parts.train, ready.references, features)
-    return potential.to(ready.device)
+    if ready.start is None:
+        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
+        return potential.to(ready.device)
+    potential = continued_potential(
+        config, ready.start, ready.descriptor, ready.references, features, examples["train"]
+    ).to(ready.device)
+    if len(examples["valid"]):
+        found = evaluate_examples(potential, examples["valid"])[1].results()
+        logger.info(
+            "validation before the first step, from %s\n%s", config.training.start_from, table({"valid": found})
+        )
+    return potential
 
 
 def require_free_folder(config: Config) -> None:
@@ -243,14 +285,14 @@ def provenance(config: Config, parts: Parts, data: str, trainer: Trainer) -> dic
     }
 
 
-def _tensorboard(config: Config, folder: Path) -> Callable[[Mapping[str, float]], None]:
+def _tensorboard(config: Config, folder: Path) -> Callable[[Row], None] | None:
     if not config.run.tensorboard:
-        return lambda row: None
+        return None
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder / "tensorboard"))
 
-    def write(row: Mapping[str, float]) -> None:
+    def write(row: Row) -> None:
         for name, value in row.items():
             writer.add_scalar(name, value, int(row["epoch"]))
         writer.flush()

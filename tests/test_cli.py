@@ -68,7 +68,10 @@ def test_options_are_not_abbreviated(tmp_path):
     assert mlip("train", "--qui", tmp_path / "config.yaml").status == 2
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "md", "check", "schema"])
+COMMANDS = ["train", "learning-curve", "cross-validate", "tune", "evaluate", "md", "check", "schema"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command):
     outcome = mlip(command, "--help")
     assert outcome.status == 0 and outcome.out.startswith(f"usage: mlip {command}") and "--json" in outcome.out

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mlip.config.data import Data
 from mlip.config.model import Model
 from mlip.config.section import Section
-from mlip.config.training import Training
+from mlip.config.training import FineTuning, Training
 
 
 class Run(Section):
@@ -41,4 +41,6 @@ class Config(Section):
             raise ValueError(
                 "model.reference_energies: values and method 'given' belong together; give both or neither"
             )
+        if self.training.start_from is None and self.training.fine_tuning != FineTuning():
+            raise ValueError("training.fine_tuning is about the potential in training.start_from; give that as well")
         return self

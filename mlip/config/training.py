@@ -134,6 +134,21 @@ class SecondStage(Section):
     learning_rate: float | None = Field(None, gt=0, description="highest rate from then on; null: as before")
 
 
+class FineTuning(Section):
+    """What is kept of the potential in start_from besides its functions and weights."""
+
+    scaling: Literal["keep", "refit"] = Field(
+        "keep",
+        description="feature scaling: that of the potential, or fitted to the new data with a first layer transformed "
+        "so that predictions at the start stay the same",
+    )
+    reference_energies: Literal["refit", "keep"] = Field(
+        "refit",
+        description="by model.reference_energies to what the potential leaves of the new energies, or as they are; "
+        "those of new elements are always fitted or given",
+    )
+
+
 class Training(Section):
     """How the weights are found."""
 
@@ -158,6 +173,12 @@ class Training(Section):
     )
     early_stopping: EarlyStopping = EarlyStopping()
     second_stage: SecondStage = SecondStage()
+    start_from: str | None = Field(
+        None,
+        description="run folder or potential file to start from (fine-tuning); model.descriptor, networks and scaling "
+        "are those of it where the config does not give them; null: random weights",
+    )
+    fine_tuning: FineTuning = FineTuning()
     cache: Literal["auto", "memory", "disk", "off"] = Field(
         "auto",
         description="where features and Jacobians are kept: memory, a file in run.dir while the run lasts (disk), or "

@@ -25,9 +25,10 @@ LAYERS = [
     ["model"],
     ["training", "interfaces", "dynamics"],
     ["assembly"],
+    ["fine_tuning"],
     ["preparation"],
     ["run", "evaluation"],
-    ["lr_range"],
+    ["lr_range", "studies"],
     ["cli"],
     ["__main__"],
 ]

@@ -1,0 +1,90 @@
+"""From one potential to a larger one with the same predictions: more elements, more functions, another scaling."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mlip.descriptors.functions import SymmetryFunction
+from mlip.model.networks import AtomicNetworks
+from mlip.model.potential import Potential
+
+
+def columns_of(old: Sequence[SymmetryFunction], new: Sequence[SymmetryFunction]) -> list[int]:
+    """Column of each old function among the new ones.
+
+    Raises:
+        ValueError: one is not there; the message names it.
+    """
+    places: dict[SymmetryFunction, list[int]] = defaultdict(list)
+    for column, function in reversed(list(enumerate(new))):
+        places[function].append(column)
+    columns = []
+    for function in old:
+        if not places[function]:
+            raise ValueError(f"there is no {function}")
+        columns.append(places[function].pop())
+    return columns
+
+
+@torch.no_grad()
+def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ()) -> None:
+    r"""Give a potential the predictions of a smaller one, wherever all atoms are of elements that one knows.
+
+    `new` has all elements and functions of `old` and networks of the same widths for these elements; of other elements
+    it keeps its own. An old network has zero weights for functions that are new to it. Elements in `rescaled` (atomic
+    numbers) keep the scaling (c', s') of `new`, and their first layer W, b, learned with (c, s), becomes
+
+    .. math:: W' = W\, \mathrm{diag}(s'/s), \qquad b' = b + W\, (c' - c) / s
+
+    the others get the scaling of `old`. There new functions are not shifted: where no new element is near they stay
+    zero, so that what their weights learn later does not touch structures of old elements.
+
+    Raises:
+        ValueError: `new` lacks a function of `old`.
+    """
+    columns = torch.tensor(columns_of(old.descriptor.functions, new.descriptor.functions))
+    for row, number in enumerate(old.elements):
+        place = new.elements.index(number)
+        shift, scale = (values[row].to(new.device) for values in (old.scaling.shift, old.scaling.scale))
+        if number not in rescaled:
+            new.scaling.shift[place] = 0.0
+            new.scaling.shift[place, columns] = shift
+            new.scaling.scale[place, columns] = scale
+        stretch = new.scaling.scale[place, columns] / scale
+        moved = (new.scaling.shift[place, columns] - shift) / scale
+        _take_network(new.networks, place, old.networks, row, columns, stretch, moved)
+        new.reference_energies[place] = old.reference_energies[row]
+    new.energy_scale, new.anchored = old.energy_scale, old.anchored
+
+
+@torch.no_grad()
+def anchor(potential: Potential) -> None:
+    """Write the same predictions so that the reference energies are those of lone atoms."""
+    potential.reference_energies.copy_(potential.isolated_energies())
+    potential.anchored = True
+
+
+def _take_network(
+    new: AtomicNetworks,
+    place: int,
+    old: AtomicNetworks,
+    row: int,
+    columns: Int[Tensor, "D"],
+    stretch: Float[Tensor, "D"],
+    moved: Float[Tensor, "D"],
+) -> None:
+    """One element's weights, the first layer written for features that are moved and stretched."""
+    for layer, (mine, given) in enumerate(zip(new.linear(place), old.linear(row), strict=True)):
+        weight, bias = given.weight.double().to(stretch.device), given.bias.double().to(stretch.device)
+        if layer == 0:
+            mine.weight.zero_()
+            mine.weight[:, columns] = (weight * stretch).to(mine.weight)
+            bias = bias + weight @ moved
+        else:
+            mine.weight.copy_(weight)
+        mine.bias.copy_(bias)
