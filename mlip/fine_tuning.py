@@ -16,7 +16,6 @@ from mlip.assembly import explicit_set, functions_of, network_shapes, reference_
 from mlip.config import Config
 from mlip.config.model import Model, Networks
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.functions import SymmetryFunction
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
 from mlip.model.evaluate import evaluate
