@@ -112,8 +112,8 @@ def _listed(function: SymmetryFunction) -> Function:
     center = values.pop("center")
     neighbors = tuple(map(symbol, values.pop("neighbors")))
     weights = {symbol(number): weight for number, weight in values.pop("weights")}
-    named = {"neighbors": neighbors, "weights": weights, "center": None if center is None else symbol(center)}
-    return Function(**values, **named)
+    around = None if center is None else symbol(center)
+    return Function(**values, neighbors=neighbors, weights=weights, center=around)
 
 
 def _explicit(values: dict[str, Any]) -> SymmetryFunction:

@@ -1,4 +1,4 @@
-"""The command line: train, studies, evaluate, md, check, descriptor, schema. Heavy imports stay inside the commands."""
+"""The command line: its parser; the commands train, evaluate, md, schema. Heavy imports stay inside the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from mlip.studies.commands import Command, add_commands
+from mlip import inspection
+from mlip.inspection import Command
+from mlip.studies import commands as studies
 
 USER_ERROR, UNPHYSICAL = 2, 3
 DEBUG = "MLIP_DEBUG"
@@ -68,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
     p.add_argument("--resume", metavar="RUN", help="go on with the interrupted run in this folder")
 
-    add_commands(lambda name, command, text: _add(commands, name, _study(command), text))
+    studies.add_commands(lambda name, command, text: _add(commands, name, _study(command), text))
 
     p = _add(commands, "evaluate", _evaluate, "errors of a potential on a data file, and its predictions")
     p.add_argument("potential", help="run folder or potential file")
@@ -112,15 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_device(p)
 
-    p = _add(commands, "check", _check, "validate a config and its data without training")
-    p.add_argument("config", help="YAML file")
-    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
-
-    p = _add(commands, "descriptor", _descriptor, "print the symmetry functions of a config, chosen from data or not")
-    p.add_argument("config", help="YAML file")
-    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
-
-    _add_lr_range(commands)
+    inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
     p.add_argument("--yaml", action="store_true", help="print a config with every key, its meaning and default instead")
@@ -137,15 +131,6 @@ def _add(
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else")
     parser.set_defaults(command=command, name=name)
     return parser
-
-
-def _add_lr_range(commands: Any) -> None:
-    p = _add(commands, "lr-range", _lr_range, "find the learning rate: the loss while the rate rises step by step")
-    p.add_argument("config", help="YAML file")
-    p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
-    p.add_argument("--lowest", type=float, default=1e-5, metavar="RATE", help="of the first step (default: 1e-5)")
-    p.add_argument("--highest", type=float, default=1.0, metavar="RATE", help="of the last step (default: 1)")
-    p.add_argument("--steps", type=int, default=200, help="unless the loss blows up before (default: 200)")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +167,11 @@ def _train(options: argparse.Namespace) -> int:
         f"{table(parts)}\n{results['seconds']:.0f} s, best epoch {results['best_epoch']}; saved in {folder}",
     )
     return 0
+
+
+def _printed(command: Command) -> Callable[[argparse.Namespace], None]:
+    """A command whose results are printed, nothing else."""
+    return lambda options: _print(options, *command(options))
 
 
 def _study(command: Command) -> Callable[[argparse.Namespace], int]:
@@ -276,38 +266,9 @@ def _md(options: argparse.Namespace) -> int:
     return 128 + stop.number if stop.number else 0
 
 
-def _check(options: argparse.Namespace) -> None:
-    from mlip.configfile import load_config
-    from mlip.preparation import prepare
-
-    summary = prepare(load_config(options.config, options.overrides)).summary()
-    width = max(len(name) for name in summary)
-    _print(options, summary, "\n".join(f"{name:>{width}}: {value}" for name, value in summary.items()))
-
-
-def _descriptor(options: argparse.Namespace) -> None:
-    from mlip.assembly import listed_functions
-    from mlip.configfile import descriptor_yaml, load_config
-    from mlip.preparation import read_parts
-
-    config = load_config(options.config, options.overrides)
-    listed = listed_functions(config, read_parts(config).train)
-    _print(options, listed.model_dump(mode="json", include={"model": {"descriptor"}}), descriptor_yaml(listed).rstrip())
-
-
-def _lr_range(options: argparse.Namespace) -> None:
-    from mlip.configfile import load_config
-    from mlip.lr_range import learning_rate_range, picture
-
-    config = load_config(options.config, options.overrides)
-    rates = {"lowest": options.lowest, "highest": options.highest, "steps": options.steps}
-    results = learning_rate_range(config, **rates, quiet=options.quiet or options.json)
-    _print(options, results, picture(results))
-
-
 def _schema(options: argparse.Namespace) -> None:
     from mlip.config import Config
-    from mlip.configfile import reference_yaml
+    from mlip.configreference import reference_yaml
 
     print(
         reference_yaml() if options.yaml else json.dumps(Config.model_json_schema(), indent=1),

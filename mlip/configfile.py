@@ -1,4 +1,4 @@
-"""Config files: reading them with overrides, messages that name the key, and the reference with every key."""
+"""Config files: reading them with overrides, and messages that name the key."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import copy
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
 
 from mlip.config import Config, Data
+from mlip.configreference import models_of, tags_of
 
 DATA_SUFFIXES = (".npz", ".xyz", ".extxyz", ".h5", ".hdf5", ".traj", ".db")
 
@@ -132,15 +132,6 @@ def descriptor_yaml(config: Config) -> str:
     return _as_yaml(config.model_dump_json(include={"model": {"descriptor"}}))
 
 
-def reference_yaml() -> str:
-    """A config with every key, its meaning, unit and default."""
-    head = [
-        "# Every key of a config with its meaning and default; made by `mlip schema --yaml`.",
-        "# A config gives only what differs: configs/minimal.yaml.",
-    ]
-    return "\n".join([*head, *_section_lines(Config, 0)]) + "\n"
-
-
 def _as_yaml(values: str) -> str:
     return yaml.dump(json.loads(values), Dumper=_Dumper, width=10_000, sort_keys=False, allow_unicode=True)
 
@@ -152,7 +143,7 @@ def _defaults() -> dict[str, Any]:
         name: {
             key: json.loads(json.dumps(_plain_values(value)))
             for key, value in section
-            if isinstance(value, tuple) or (isinstance(value, BaseModel) and _tags(type(value)))
+            if isinstance(value, tuple) or (isinstance(value, BaseModel) and tags_of(type(value)))
         }
         for name, section in sections.items()
     }
@@ -225,13 +216,13 @@ def _explain(problem: Any) -> str:
     _, shown = _step(place, last)
     where = ".".join([*path, *([str(last)] if shown and last != "" else [])]) or "config"
     if problem["type"] == "extra_forbidden":
-        known = list(_models(place)[0].model_fields) if _models(place) else []
+        known = list(models_of(place)[0].model_fields) if models_of(place) else []
         near = difflib.get_close_matches(str(last), known, n=1)
         cure = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
         return f"unknown key '{where}'; {cure}"
     if problem["type"].startswith("union_tag"):
         name = problem["ctx"]["discriminator"].strip("'")
-        choices = [tag for model in _models(_step(place, last)[0]) for tag in _tags(model)]
+        choices = [tag for model in models_of(_step(place, last)[0]) for tag in tags_of(model)]
         return f"{where} is {problem['input']!r}; its '{name}' should be one of {', '.join(choices)}"
     if problem["type"] == "missing":
         return f"{where} is missing; it has no default"
@@ -244,89 +235,17 @@ def _explain(problem: Any) -> str:
 def _step(place: Any, part: str | int) -> tuple[Any, bool]:
     """What one part of an error's path leads to, and whether the user wrote that part (union tags are pydantic's)."""
     if isinstance(part, int):
-        return list(_models(place)), True
+        return list(models_of(place)), True
     if get_origin(place) is dict:
-        return _models(place), True
-    models = _models(place)
+        return models_of(place), True
+    models = models_of(place)
     for model in models:
         if part in model.model_fields:
             return model.model_fields[part].annotation, True
-    tagged = [model for model in models if part in _tags(model)]
+    tagged = [model for model in models if part in tags_of(model)]
     if tagged and len(models) > 1:
         return tagged[0], False
     return (None, True) if models else (None, False)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Config sections that an annotation can hold, in tuples and unions too."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if isinstance(annotation, list):
-        return annotation
-    return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def _tags(model: type[BaseModel]) -> tuple[str, ...]:
-    for name in ("set", "name"):
-        if name in model.model_fields:
-            return get_args(model.model_fields[name].annotation)
-    return ()
-
-
-def _section_lines(section: type[BaseModel], depth: int) -> Iterator[str]:
-    pad = "  " * depth
-    for name, field in section.model_fields.items():
-        models = _models(field.annotation)
-        if not models:
-            yield f"{pad}{name}: {_plain(field)}  # {_meaning(field)}"
-            continue
-        if depth == 0:
-            yield ""
-        if len(models) == 1 and get_origin(field.annotation) is not dict:
-            yield f"{pad}{name}:  # {(models[0].__doc__ or '').strip()}"
-            if isinstance(field.default, models[0]):
-                models = [_with_defaults(models[0], field.default)]
-            yield from _section_lines(models[0], depth + 1)
-        else:
-            yield f"{pad}{name}: {_plain(field)}  # {_meaning(field)}"
-            yield from _choices(models, depth + 1)
-
-
-def _choices(models: Sequence[type[BaseModel]], depth: int) -> Iterator[str]:
-    """The alternatives of a union, as comments."""
-    pad = "  " * depth
-    for model in models:
-        yield f"{pad}# - {(model.__doc__ or '').strip()}"
-        for name, field in model.model_fields.items():
-            value = " | ".join(_tags(model)) if name in ("set", "name") and _tags(model) else _plain(field)
-            yield f"{pad}#   {name}: {value}" + (f"  # {field.description}" if field.description else "")
-
-
-def _with_defaults(section: type[BaseModel], values: BaseModel) -> type[BaseModel]:
-    """The same section with the defaults its owner gives it."""
-    fields: dict[str, Any] = {
-        name: (field.annotation, Field(getattr(values, name), description=field.description))
-        for name, field in section.model_fields.items()
-    }
-    return create_model(section.__name__, __doc__=section.__doc__, **fields)
-
-
-def _plain(field: FieldInfo) -> str:
-    """The default as YAML on one line."""
-    if field.is_required():
-        return "REQUIRED"
-    value = json.loads(TypeAdapter(Any).dump_json(field.default, serialize_as_any=True))
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip().removesuffix("\n...")
-
-
-def _meaning(field: FieldInfo) -> str:
-    choices = [v for part in (field.annotation, *get_args(field.annotation)) for v in _literals(part)]
-    text = field.description or "one of the following"
-    return f"{text} ({' | '.join(map(str, choices))})" if choices else text
-
-
-def _literals(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 _DEFAULTS = _defaults()

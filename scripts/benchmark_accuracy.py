@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data sets")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these data sets alone, by the names of their folders")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these data sets alone, by their folders' names")
     parser.add_argument("--configs", nargs="+", metavar="NAME", help="these configs instead of those of the kind")
     parser.add_argument("--threads", type=int, default=1, help="run.threads (default: 1)")
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help="overrides for every training")

@@ -8,7 +8,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mlip.config import Config
-from mlip.configfile import apply_override, as_yaml, load_config, parse_config, reference_yaml
+from mlip.configfile import apply_override, as_yaml, load_config, parse_config
+from mlip.configreference import reference_yaml
 
 LEAST = {"data": {"train": "x.npz"}}
 

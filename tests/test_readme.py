@@ -53,7 +53,7 @@ def test_the_two_commands():
 
 
 def test_the_reference_config_is_fresh():
-    from mlip.configfile import reference_yaml
+    from mlip.configreference import reference_yaml
 
     path = Path(__file__).parents[1] / "configs" / "reference.yaml"
     assert path.read_text(encoding="utf-8") == reference_yaml(), "run: mlip schema --yaml > configs/reference.yaml"

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-Command = Callable[[argparse.Namespace], tuple[dict[str, Any], str]]  # results, and the same as text
+from mlip.inspection import Command
 
 
 def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:

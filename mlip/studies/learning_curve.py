@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ def _order(study: Study, repeat: int) -> list[int]:
 def _lengthened(config: Config, size: int, largest: int) -> Config:
     """The config with as many steps as it would take with the largest set."""
     training = config.training
-    factor = -(-largest // training.batch_size) / -(-size // training.batch_size)
+    steps = [1 if training.batch_size == "all" else math.ceil(n / training.batch_size) for n in (largest, size)]
+    factor = steps[0] / steps[1]
     changes: dict[str, Any] = {"epochs": round(factor * training.epochs)}
     if training.second_stage.start is not None:
         start = 1 + round(factor * (training.second_stage.start - 1))

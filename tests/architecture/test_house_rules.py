@@ -18,6 +18,7 @@ ROOMS = {
     r"\bautograd\.grad\(": {"model/evaluate.py", "descriptors/operation.py"},
     r"^\s*(import|from) triton\b": {"gpu/angular.py", "gpu/names.py", "gpu/pairs.py", "gpu/radial.py"},
     r"^\s*(import|from) (yaml|pydantic)\b": {
+        "configreference.py",
         "config/__init__.py",
         "config/data.py",
         "config/model.py",

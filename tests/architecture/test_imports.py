@@ -19,6 +19,7 @@ MODULES = {
 LAYERS = [
     ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
     ["elements"],
+    ["configreference"],
     ["neighbors", "pair_search", "data", "configfile"],
     ["batch"],
     ["descriptors", "verlet"],
@@ -28,7 +29,9 @@ LAYERS = [
     ["fine_tuning"],
     ["preparation"],
     ["run", "evaluation"],
-    ["lr_range", "studies"],
+    ["lr_range"],
+    ["inspection"],
+    ["studies"],
     ["cli"],
     ["__main__"],
 ]
