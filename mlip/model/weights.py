@@ -20,7 +20,8 @@ class WeightTable:
 
     def __init__(self, networks: AtomicNetworks) -> None:
         self.widths, self.offset = layout_of(networks)
-        parts = [part for e in range(len(networks.hidden)) for n in networks.linear(e) for part in (n.weight, n.bias)]
+        self.members = networks.members
+        parts = [part for i in range(len(networks.networks)) for n in networks.linear(i) for part in (n.weight, n.bias)]
         self.weights = nn.Parameter(torch.cat([part.detach().ravel() for part in parts]))
         self.weights.grad = torch.zeros_like(self.weights)
         filled = 0
@@ -48,18 +49,24 @@ class WeightTable:
                 found.append(torch.as_strided(self.weights.detach(), shape, stride, first))
         return found
 
+    def clip_gradients(self, largest: float) -> None:
+        """Shorten the gradient of each member of a committee that is longer than `largest`."""
+        assert self.weights.grad is not None
+        for gradient in self.weights.grad.view(self.members, -1):
+            gradient.mul_((largest / (gradient.norm() + 1e-6)).clamp(max=1.0))
+
     def forget_gradients(self) -> None:
         """Set all gradients to zero."""
         assert self.weights.grad is not None
         self.weights.grad.zero_()
 
 
-def layout_of(networks: AtomicNetworks) -> tuple[Int[Tensor, "E _"], Int[Tensor, "E _"]]:
+def layout_of(networks: AtomicNetworks) -> tuple[Int[Tensor, "B _"], Int[Tensor, "B _"]]:
     """Widths of inputs and layers, 0 where there is none, and where each layer begins in an array of all weights.
 
-    A layer's matrix (out,in) is followed by its bias, a layer by the next, an element by the next.
+    A layer's matrix (out,in) is followed by its bias, a layer by the next, one of the B networks by the next.
     """
-    layers = [networks.linear(e) for e in range(len(networks.hidden))]
+    layers = [networks.linear(i) for i in range(len(networks.networks))]
     depth = max(len(mine) for mine in layers)
     widths = torch.zeros(len(layers), depth + 1, dtype=torch.int64)
     offset = torch.zeros(len(layers), depth, dtype=torch.int64)

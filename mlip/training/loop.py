@@ -209,9 +209,10 @@ class Trainer:
             forces=self.train_examples.has_forces,
             stress=self.train_examples.has_stress,
             features=features,
+            weights=self.train_examples.weights_of(structures),
         )
         if self.plan.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
+            self.step.weights.clip_gradients(self.plan.gradient_clip)
         self.optimizer.step()
         if self.average:
             self.average.update(self.potential.networks)
