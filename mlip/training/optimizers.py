@@ -19,7 +19,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": Ada
 def make_optimizer(name: str, weights: WeightTable, learning_rate: float, **options: Any) -> Optimizer:
     """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...)."""
     if name == "soap":
-        return SOAP(weights.weights, weights.matrices(), lr=learning_rate, **options)
+        return SOAP(weights.weights, weights.matrices(), lr=learning_rate, sharing=weights.sharing(), **options)
     return OPTIMIZERS[name]([weights.weights], lr=learning_rate, fused=True, **options)  # type: ignore[call-arg]
 
 

@@ -67,7 +67,7 @@ class Step:
         if features is None:  # only kept ones take several vectors at once
             pair_gradients, feature_changes = partial(of_each, pair_gradients), partial(of_each, feature_changes)
         model = PotentialPass(potential, products.features, batch.numbers, self._networks)
-        predicted = Properties(of_each(lambda energies: sum_per_structure(energies, batch), model.energies))
+        predicted = Properties(sum_per_structure(model.energies.T, batch).T)
         if forces or stress:
             gradients = pair_gradients(model.gradients)
             predicted = predicted._replace(
