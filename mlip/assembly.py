@@ -153,7 +153,8 @@ def make_potential(
     """A potential with scaling from the features of each element's training atoms, and random weights."""
     hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
-    networks = AtomicNetworks(len(descriptor.functions), hidden, activation, generator)
+    members = config.model.committee.members
+    networks = AtomicNetworks(len(descriptor.functions), hidden, activation, generator, members)
     return Potential(
         descriptor,
         fitted_scaling(features, config.model.scaling),

@@ -197,7 +197,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mlip.configfile import data_section
     from mlip.data.read import read_structures
     from mlip.device import device_of
-    from mlip.evaluation import evaluate_structures, write_predictions
+    from mlip.evaluation import committee_spreads, evaluate_structures, write_predictions
     from mlip.model.checkpoint import load_potential
     from mlip.training.metrics import table
 
@@ -211,11 +211,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     dtype = getattr(torch, options.dtype) if options.dtype else None
     potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
     structures = read_structures(data.train, read_options(data, index=data.index))
+    spreads = committee_spreads(potential, structures)
     results, predictions = evaluate_structures(
-        potential, structures, by=options.by, quiet=options.quiet or options.json
+        potential, structures, by=options.by, quiet=options.quiet or options.json, spreads=spreads
     )
     if options.output:
-        write_predictions(options.output, structures, predictions)
+        write_predictions(options.output, structures, predictions, spreads)
     _print(options, results, table(results))
 
 

@@ -26,15 +26,15 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def configure_cpu(threads: int) -> None:
+def configure_cpu(threads: int, matrix_threads: int | None = None) -> None:
     """Use so many threads in torch, its kernels and the matrix products of compiled kernels.
 
-    These are scipy's, whose library must be loaded before it can be told.
+    These may have a number of their own. They are scipy's, whose library must be loaded before it can be told.
     """
     import scipy.linalg.cython_blas  # noqa: F401
 
     torch.set_num_threads(threads)
-    threadpool_limits(threads, user_api="blas")
+    threadpool_limits(threads if matrix_threads is None else matrix_threads, user_api="blas")
 
 
 @contextmanager

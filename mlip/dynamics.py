@@ -196,6 +196,7 @@ class Simulation:
         }
         if self.atoms.pbc.all():
             row["volume"] = float(self.atoms.get_volume())
+        row |= self._spread()
         self.trajectory.write(self.atoms, self.step, row["time_fs"])
         new = not self.log.exists()
         with self.log.open("a", newline="", encoding="utf-8") as file:
@@ -206,6 +207,14 @@ class Simulation:
         if self.step % self.interval == 0:
             self._written = (self.trajectory.frames, self.trajectory.size(), self.log.stat().st_size)
         return row
+
+    def _spread(self) -> dict[str, float]:
+        """Standard deviations over a committee: of the energy (eV), and the longest of an atom's force (eV/Å)."""
+        calculator = self.atoms.calc
+        if "forces_std" not in calculator.implemented_properties:
+            return {}
+        energy, forces = (calculator.get_property(name, self.atoms) for name in ("energy_std", "forces_std"))
+        return {"energy_std": energy, "largest_forces_std": float(np.linalg.norm(forces, axis=1).max())}
 
     def _conserved(self) -> float:
         """What exact integration would keep (eV); with Langevin's noise there is no such thing: the total energy."""

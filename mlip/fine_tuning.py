@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of
 from mlip.config import Config
-from mlip.config.model import Model, Networks
+from mlip.config.model import Committee, Model, Networks
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
@@ -27,7 +27,7 @@ from mlip.structure import Structure
 from mlip.training.examples import Examples
 
 KEY = "training.start_from"
-KEPT_SECTIONS = ("descriptor", "networks", "scaling")  # of the model, where the config does not give them
+KEPT_SECTIONS = ("descriptor", "networks", "committee", "scaling")  # of the model, where the config does not give them
 
 
 def start_of(config: Config) -> tuple[Config, Potential]:
@@ -55,6 +55,12 @@ def require_fitting(config: Config, start: Potential, elements: Sequence[int]) -
     Raises:
         ValueError: they are not, or cannot.
     """
+    members = config.model.committee.members
+    if members != start.members:
+        raise ValueError(
+            f"model.committee.members is {members}, and {KEY} ({config.training.start_from}) has {start.members}. "
+            "Remove model.committee from the config, then it is taken over"
+        )
     known = set(start.elements)
     made = functions_of(config, elements)
     old = [f for f in made if {*f.elements, f.center or start.elements[0]} <= known]
@@ -118,7 +124,7 @@ def continued_potential(
     """
     hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
-    networks = AtomicNetworks(len(descriptor.functions), hidden, activation, generator)
+    networks = AtomicNetworks(len(descriptor.functions), hidden, activation, generator, start.members)
     potential = Potential(
         descriptor,
         fitted_scaling(features, config.model.scaling),
@@ -174,7 +180,7 @@ def _model_of(start: Potential, provenance: dict[str, Any]) -> Model:
     values = provenance.get("config", {}).get("model")
     if values is not None:
         try:
-            return Model.model_validate({name: values[name] for name in KEPT_SECTIONS})
+            return Model.model_validate({name: values[name] for name in KEPT_SECTIONS if name in values})
         except (ValueError, KeyError):  # of another version
             pass
     shapes = zip(start.networks.hidden, start.networks.activation, strict=True)
@@ -183,4 +189,5 @@ def _model_of(start: Potential, provenance: dict[str, Any]) -> Model:
     return Model(
         descriptor=(explicit_set(start.descriptor.functions),),
         networks=Networks.model_validate({**networks[0], "elements": overrides}),
+        committee=Committee(members=start.members),
     )

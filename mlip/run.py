@@ -29,19 +29,22 @@ from mlip.device import configure_cpu, device_of
 from mlip.elements import symbol
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
-from mlip.model.potential import Potential
+from mlip.model.potential import Calibration, Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
+from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
 from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
+from mlip.training.reliability import reliability_of
+from mlip.training.subsets import structure_weights
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
 RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
-RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE)
+RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE)
 
 
 Row = Mapping[str, float]  # of metrics.csv
@@ -113,7 +116,11 @@ def _run(
     on_epoch: Callable[[Row], None] | None,
 ) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
-    configure_cpu(ready.config.run.threads)
+    committee = ready.config.model.committee
+    # The networks of a committee are computed in as many threads, each with the matrix products of its own.
+    configure_cpu(ready.config.run.threads, 1 if committee.members > 1 else ready.config.run.threads)
+    train = ready.examples["train"]
+    train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
     with kept_features(ready.config, ready.descriptor, ready.examples):
         return _fit(ready, folder, started, saved, quiet, on_epoch)
 
@@ -163,6 +170,9 @@ def _fit(
     for name in PARTS:
         if len(examples[name]):
             results[name] = evaluate_examples(potential, examples[name])[1].results()
+    if potential.members > 1:
+        _calibrate(potential, examples, folder, results)
+        save_best()
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
     (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
@@ -185,6 +195,19 @@ def new_potential(ready: Preparation) -> Potential:
             "validation before the first step, from %s\n%s", config.training.start_from, table({"valid": found})
         )
     return potential
+
+
+def _calibrate(potential: Potential, examples: Mapping[str, Examples], folder: Path, results: dict[str, Any]) -> None:
+    """Fit the factors of a committee's standard deviations on validation structures, and compare these with errors."""
+    potential.calibration = Calibration()  # of a finished run that is made again
+    potential.calibration = reliability_of(potential, examples["valid"]).factors()
+    results["calibration"] = potential.calibration._asdict()
+    found = {name: reliability_of(potential, part) for name, part in examples.items() if len(part)}
+    for name, reliability in found.items():
+        results[name] |= reliability.results()
+    write_calibration(folder, found)
+    if not len(examples["valid"]):
+        logger.info("no validation structures: the committee's standard deviations are as they come, not calibrated")
 
 
 def require_free_folder(config: Config) -> None:

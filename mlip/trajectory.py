@@ -31,13 +31,18 @@ class TrajectoryFile:
         self.frames = 0
 
     def write(self, atoms: Atoms, step: int, time_fs: float) -> None:
-        """Append the atoms with energy, forces, momenta, and stress where there is one."""
+        """Append the atoms with energy, forces, momenta, stress where there is one, and a committee's deviations."""
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=dict(atoms.info))
         frame.set_momenta(atoms.get_momenta())
         frame.info |= {"step": step, "time_fs": time_fs}
         results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
         if atoms.pbc.all():
             results["stress"] = atoms.get_stress()
+        found = getattr(atoms.calc, "results", {})
+        if "forces_std" in found:
+            frame.info["energy_std"] = found["energy_std"]
+            for name in ("forces_std", "energies_std"):
+                frame.set_array(name, found[name])
         frame.calc = SinglePointCalculator(frame, **results)
         if self.path.suffix == ".traj":
             with Trajectory(self.path, "a") as file:

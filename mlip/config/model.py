@@ -223,6 +223,23 @@ class ReferenceEnergies(Section):
     isolated_file: str | None = Field(None, description="file with one-atom structures for method isolated")
 
 
+class Committee(Section):
+    """Several potentials on one descriptor, trained together; their mean predicts, their spread tells how surely."""
+
+    members: int = Field(1, ge=1, description="number of potentials; 1: no committee, 4 are usual")
+    subsets: Literal["all", "bootstrap", "kfold"] = Field(
+        "all",
+        description="training structures of each member: all; bootstrap: as many, drawn with replacement; kfold: all "
+        "but its own part of as many parts as there are members",
+    )
+
+    @model_validator(mode="after")
+    def _parts_need_members(self) -> Committee:
+        if self.subsets != "all" and self.members == 1:
+            raise ValueError(f"subsets {self.subsets} is for a committee; set members to at least 2, or subsets to all")
+        return self
+
+
 class Model(Section):
     """Descriptor and networks."""
 
@@ -237,6 +254,7 @@ class Model(Section):
         json_schema_extra=_one_set_too,
     )
     networks: Networks = Networks()
+    committee: Committee = Committee()
     scaling: Literal["common", "half", "standard", "minmax", "none"] = Field(
         "common",
         description="feature scaling: one scale for all, half-way to unit spread, unit spread, to [0, 1], or none",

@@ -33,6 +33,11 @@ class Products(Protocol):
         """The product with the Jacobian."""
 
 
+def of_each(product: Callable[[Tensor], Tensor], vectors: Float[Tensor, "K *a"]) -> Float[Tensor, "K *b"]:
+    """A product, or whatever has a tensor for a tensor, of each of K vectors."""
+    return torch.stack([product(vector) for vector in vectors])
+
+
 def differentiable(products: Products, vectors: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
     """The features as a function of the pair vectors; their gradient can be differentiated by what it is given."""
     features: Tensor = _Features.apply(vectors, products)

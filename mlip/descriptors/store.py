@@ -44,7 +44,7 @@ class Chosen(NamedTuple):
 class KeptFeatures:
     """Features of some structures, and the products with their Jacobian; takes the descriptor's place in `evaluate`.
 
-    The Jacobian is read where it lies: a product is one pass over it.
+    The Jacobian is read where it lies: a product is one pass over it, also of K vectors at once.
     """
 
     def __init__(self, features: Float[Tensor, "N D"], rows: Sequence[Rows], chosen: Chosen, pairs: int) -> None:
@@ -63,34 +63,36 @@ class KeptFeatures:
         """Itself: the products are kept whatever the vectors."""
         return self
 
-    def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
-        """The product with the transposed Jacobian."""
-        result = self.features.new_zeros(self._pairs, 3)
+    def pair_gradients(self, feature_gradients: Float[Tensor, "*K N D"]) -> Float[Tensor, "*K P 3"]:
+        """The product with the transposed Jacobian, of one vector or of K."""
+        given = feature_gradients.detach().view(-1, *self.features.shape)
+        result = given.new_zeros(len(given), self._pairs, 3)
         for rows in self._rows:
             if not isinstance(rows.jacobian, Tensor):
                 from mlip.kernels import kept
 
-                kept.kept_gradients(rows, self._chosen, feature_gradients.detach().contiguous().numpy(), result.numpy())
+                kept.kept_gradients(rows, self._chosen, given.contiguous().numpy(), result.numpy())
                 continue
             taken, center, pair = self._taken(rows)
-            g = feature_gradients.index_select(1, rows.columns).index_select(0, center)
-            result[pair] = torch.bmm(rows.jacobian[taken], g[:, :, None])[:, :, 0]
-        return result
+            g = given.index_select(2, rows.columns).index_select(1, center)
+            result[:, pair] = torch.einsum("rxb,krb->krx", rows.jacobian[taken], g)
+        return result.view(*feature_gradients.shape[:-2], self._pairs, 3)
 
-    def feature_changes(self, pair_changes: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
-        """The product with the Jacobian."""
-        result = torch.zeros_like(self.features)
+    def feature_changes(self, pair_changes: Float[Tensor, "*K P 3"]) -> Float[Tensor, "*K N D"]:
+        """The product with the Jacobian, of one vector or of K."""
+        given = pair_changes.detach().view(-1, self._pairs, 3)
+        result = given.new_zeros(len(given), *self.features.shape)
         for rows in self._rows:
             if not isinstance(rows.jacobian, Tensor):
                 from mlip.kernels import kept
 
-                kept.kept_changes(rows, self._chosen, pair_changes.detach().contiguous().numpy(), result.numpy())
+                kept.kept_changes(rows, self._chosen, given.contiguous().numpy(), result.numpy())
                 continue
             taken, center, pair = self._taken(rows)
-            change = torch.bmm(pair_changes[pair][:, None, :], rows.jacobian[taken])[:, 0, :]
-            total = change.new_zeros(len(result), len(rows.columns)).index_add_(0, center, change)
-            result[:, rows.columns] += total
-        return result
+            change = torch.einsum("krx,rxb->krb", given[:, pair], rows.jacobian[taken])
+            total = change.new_zeros(*result.shape[:2], len(rows.columns)).index_add_(1, center, change)
+            result[:, :, rows.columns] += total
+        return result.view(*pair_changes.shape[:-2], *self.features.shape)
 
     def _taken(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Numbers of the chosen structures' rows, and their centers and pairs in what is asked for."""

@@ -14,10 +14,12 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from mlip.device import device_of
 from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
+from mlip.model.committee import spread
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.verlet import VerletList
 
+DEVIATIONS = ("energy_std", "forces_std", "energies_std")  # what a committee has besides
 _VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a symmetric matrix
 
 
@@ -51,6 +53,10 @@ class MLIPCalculator(Calculator):
     `dtype` is "float32" or "float64" (None: as trained); pairs within `skin` (Å) beyond the cutoff are kept between
     steps. One evaluation makes all properties, whatever is asked first. Stress needs three periodic directions.
 
+    A committee also has `energy_std`, `forces_std` (of each component) and `energies_std`, its calibrated standard
+    deviations. They take as long as several evaluations, so they are computed when `get_property` asks for one of them,
+    or always with `std`.
+
     Raises:
         ValueError: the potential cannot be read, the device is not there, or an element is unknown.
     """
@@ -66,6 +72,7 @@ class MLIPCalculator(Calculator):
         device: str = "auto",
         dtype: str | None = None,
         skin: float = 0.5,
+        std: bool = False,
     ) -> None:
         super().__init__()
         if dtype not in (None, "float32", "float64"):
@@ -80,6 +87,13 @@ class MLIPCalculator(Calculator):
         self.pairs = VerletList(potential.cutoff, skin)
         self.evaluations = 0  # how often the potential was evaluated
         self._evaluate = _evaluator(potential)
+        self.std = std
+        if potential.members > 1:
+            self.implemented_properties = [*self.implemented_properties, *DEVIATIONS]
+        elif std:
+            raise ValueError(
+                "std is for committees; the potential has one member. Train with model.committee.members=4"
+            )
 
     @property
     def atoms(self) -> Atoms | None:
@@ -106,6 +120,8 @@ class MLIPCalculator(Calculator):
         self._atoms, self._state, self.results = None, State.of(atoms), {}
         self.results = self._evaluate(self.pairs, atoms)
         self.evaluations += 1
+        if self.std:
+            self.results |= self._deviations(atoms)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last evaluation; only what the potential depends on."""
@@ -123,10 +139,24 @@ class MLIPCalculator(Calculator):
             if not allow_calculation:
                 return None
             self.calculate(atoms)
+        if name in DEVIATIONS and name not in self.results and self.atoms is not None:
+            if not allow_calculation:
+                return None
+            self.results |= self._deviations(self.atoms)
         if name not in self.results:
             raise PropertyNotImplementedError(f"{name} needs three periodic directions and a calculation")
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
+
+    def _deviations(self, atoms: Atoms) -> dict[str, Any]:
+        """Standard deviations over the committee's members."""
+        batch = self.pairs.batch(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        found = spread(self.potential, batch.to(self.potential.device)).to(torch.device("cpu"))
+        return {
+            "energy_std": float(found.energy[0]),
+            "forces_std": found.forces.double().numpy(),
+            "energies_std": found.atomic_energies.numpy(),
+        }
 
 
 def _evaluator(potential: Potential) -> Callable[[VerletList, Atoms], dict[str, Any]]:

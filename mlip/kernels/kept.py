@@ -14,34 +14,38 @@ from mlip.kernels.compile import kernel
 
 @kernel(allocates=True)
 def kept_gradients(rows, chosen, given, result):
-    """Product with the transposed Jacobian: given (N,D) by atom, result (P,3) by pair."""
-    g = np.empty(rows.jacobian.shape[2], rows.jacobian.dtype)
+    """Products of K vectors with the transposed Jacobian: given (K,N,D) by atom, result (K,P,3) by pair."""
+    g = np.empty((given.shape[0], rows.jacobian.shape[2]), rows.jacobian.dtype)
     for n in range(chosen.structure.shape[0]):
         last = -1
         for row in range(rows.start[chosen.structure[n]], rows.start[chosen.structure[n] + 1]):
             center = rows.center[row]
             if center != last:
-                here = given[chosen.atom[n] + center]
-                for b in range(g.shape[0]):
-                    g[b] = here[rows.columns[b]]
+                for k in range(given.shape[0]):
+                    here = given[k, chosen.atom[n] + center]
+                    for b in range(g.shape[1]):
+                        g[k, b] = here[rows.columns[b]]
                 last = center
             p = chosen.pair[n] + rows.pair[row]
-            result[p, 0], result[p, 1], result[p, 2] = _projected(rows.jacobian[row], g)
+            for k in range(given.shape[0]):
+                result[k, p, 0], result[k, p, 1], result[k, p, 2] = _projected(rows.jacobian[row], g[k])
 
 
 @kernel(allocates=True)
 def kept_changes(rows, chosen, given, result):
-    """Product with the Jacobian: given (P,3) by pair, added to result (N,D) by atom."""
-    total = np.zeros(rows.jacobian.shape[2], rows.jacobian.dtype)
+    """Products of K vectors with the Jacobian: given (K,P,3) by pair, added to result (K,N,D) by atom."""
+    total = np.zeros((given.shape[0], rows.jacobian.shape[2]), rows.jacobian.dtype)
     for n in range(chosen.structure.shape[0]):
         begin, end = rows.start[chosen.structure[n]], rows.start[chosen.structure[n] + 1]
         for row in range(begin, end):
-            _add(rows.jacobian[row], given[chosen.pair[n] + rows.pair[row]], total)
+            for k in range(given.shape[0]):
+                _add(rows.jacobian[row], given[k, chosen.pair[n] + rows.pair[row]], total[k])
             if row + 1 == end or rows.center[row + 1] != rows.center[row]:
-                here = result[chosen.atom[n] + rows.center[row]]
-                for b in range(total.shape[0]):
-                    here[rows.columns[b]] += total[b]
-                    total[b] = 0
+                for k in range(given.shape[0]):
+                    here = result[k, chosen.atom[n] + rows.center[row]]
+                    for b in range(total.shape[1]):
+                        here[rows.columns[b]] += total[k, b]
+                        total[k, b] = 0
 
 
 @kernel

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from mlip.kernels.activations import SILU, curve
-from mlip.kernels.compile import kernel
+from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.network import layer_of
 
 
 @kernel
 def _activate(sums, bias, kind, values, slopes, curvatures):
     """Activation of sums plus bias, row by row."""
+    disjoint()
     if kind == SILU:  # the usual one, apart so that it is vectorized
         for a in range(sums.shape[0]):
             for w in range(sums.shape[1]):
@@ -42,37 +43,57 @@ def _part(work, networks, start, e, layer):
 
 
 @kernel(allocates=True)
-def forward(networks, start, order, shift, scale, features, inputs, work, outputs, gradients):
-    """Outputs of the networks and their gradients by the features; what `backward` needs is left in inputs and work.
-
-    Atoms order[start[e]] to order[start[e+1]] have element e. The four work arrays (N, sum of hidden widths) get
-    values, slopes, curvatures, and the gradients by the values.
-    """
-    values, slopes, curvatures, by_values = work
+def scaled_inputs(start, order, shift, scale, features, inputs):
+    """Scaled features of all atoms, sorted by element: atoms order[start[e]] to order[start[e+1]] have element e."""
     for e in range(start.shape[0] - 1):
+        for a in range(start[e], start[e + 1]):
+            _scale(features[order[a]], shift[e], scale[e], inputs[a])
+
+
+@kernel
+def _scale(x, shift, scale, result):
+    disjoint()
+    for d in range(x.shape[0]):
+        result[d] = (x[d] - shift[d]) / scale[d]
+
+
+@kernel
+def _divide(x, scale, result):
+    disjoint()
+    for d in range(x.shape[0]):
+        result[d] = x[d] / scale[d]
+
+
+@kernel(allocates=True)
+def forward(first, last, networks, start, order, scale, inputs, work, outputs, gradients):
+    """Outputs (K,N) of networks first to last and their gradients by the features (K,N,D).
+
+    Network m E + e is that of member m for element e. What `backward` needs is left in the work arrays (K,N,sum of
+    hidden widths): values, slopes, curvatures, and the gradients by the values.
+    """
+    elements = start.shape[0] - 1
+    for network in range(first, last):
+        m, e = network // elements, network % elements
         n, depth = start[e + 1] - start[e], _depth(networks, e)
         if n == 0:
             continue
+        values, slopes, curvatures, by_values = work[0][m], work[1][m], work[2][m], work[3][m]
         x = inputs[start[e] : start[e + 1]]
-        for a in range(n):
-            atom = order[start[e] + a]
-            for d in range(x.shape[1]):
-                x[a, d] = (features[atom, d] - shift[e, d]) / scale[e, d]
         for layer in range(depth):
-            matrix, bias = layer_of(networks, networks.weights, e, layer)
+            matrix, bias = layer_of(networks, networks.weights, network, layer)
             value = _part(values, networks, start, e, layer + 1)
             _activate(
                 np.dot(x, matrix.T), bias, networks.activation[e], value,
                 _part(slopes, networks, start, e, layer + 1), _part(curvatures, networks, start, e, layer + 1),
             )  # fmt: skip
             x = value
-        matrix, bias = layer_of(networks, networks.weights, e, depth)
+        matrix, bias = layer_of(networks, networks.weights, network, depth)
         result = np.dot(x, matrix.T)
         for a in range(n):
-            outputs[order[start[e] + a]] = result[a, 0] + bias[0]
+            outputs[m, order[start[e] + a]] = result[a, 0] + bias[0]
         back = np.ones((n, 1), networks.weights.dtype)
         for layer in range(depth, -1, -1):
-            matrix = layer_of(networks, networks.weights, e, layer)[0]
+            matrix = layer_of(networks, networks.weights, network, layer)[0]
             if layer == 0:
                 back = np.dot(back, matrix)
             else:
@@ -80,59 +101,80 @@ def forward(networks, start, order, shift, scale, features, inputs, work, output
                 np.dot(back, matrix, by_value)
                 back = by_value * _part(slopes, networks, start, e, layer)
         for a in range(n):
-            atom = order[start[e] + a]
-            for d in range(back.shape[1]):
-                gradients[atom, d] = back[a, d] / scale[e, d]
+            _divide(back[a], scale[e], gradients[m, order[start[e] + a]])
 
 
 @kernel(allocates=True)
-def backward(networks, start, order, scale, inputs, work, by_outputs, by_gradients, weight_gradients):
-    """Add the gradients by the weights, given the loss's derivatives by outputs and by gradients."""
-    values, slopes, curvatures, by_values = work
-    sum_changes, value_changes = np.empty_like(values), np.empty_like(values)
-    for e in range(start.shape[0] - 1):
+def backward(first, last, networks, start, order, scale, inputs, work, by_outputs, by_gradients, weight_gradients):
+    """Add the gradients by the weights of networks first to last.
+
+    The loss's derivatives by outputs are (K,N), by gradients (K,N,D). Two more work arrays get the changes along these.
+    """
+    elements = start.shape[0] - 1
+    for network in range(first, last):
+        m, e = network // elements, network % elements
         n, depth = start[e + 1] - start[e], _depth(networks, e)
         if n == 0:
             continue
+        values, slopes, curvatures, by_values = work[0][m], work[1][m], work[2][m], work[3][m]
+        sum_changes, value_changes = work[4][m], work[5][m]
         along = np.empty((n, inputs.shape[1]), inputs.dtype)
         back = np.empty((n, 1), inputs.dtype)
         for a in range(n):
             atom = order[start[e] + a]
-            back[a, 0] = by_outputs[atom]
-            for d in range(along.shape[1]):
-                along[a, d] = by_gradients[atom, d] / scale[e, d]
+            back[a, 0] = by_outputs[m, atom]
+            _divide(by_gradients[m, atom], scale[e], along[a])
         change = along
         for layer in range(depth):
             sum_change = _part(sum_changes, networks, start, e, layer + 1)
-            np.dot(change, layer_of(networks, networks.weights, e, layer)[0].T, sum_change)
+            np.dot(change, layer_of(networks, networks.weights, network, layer)[0].T, sum_change)
             change = _part(value_changes, networks, start, e, layer + 1)
-            change[:] = sum_change * _part(slopes, networks, start, e, layer + 1)
+            _multiply(sum_change, _part(slopes, networks, start, e, layer + 1), change)
         for layer in range(depth, -1, -1):
-            matrix = layer_of(networks, networks.weights, e, layer)[0]
-            by_matrix, by_bias = layer_of(networks, weight_gradients, e, layer)
+            matrix = layer_of(networks, networks.weights, network, layer)[0]
+            by_matrix, by_bias = layer_of(networks, weight_gradients, network, layer)
             x = inputs[start[e] : start[e + 1]]
             change = along
             if layer > 0:
                 x = _part(values, networks, start, e, layer)
                 change = _part(value_changes, networks, start, e, layer)
             by_matrix += np.dot(back.T, x)
-            for a in range(n):
-                for w in range(back.shape[1]):
-                    by_bias[w] += back[a, w]
+            _add_rows(back, by_bias)
             if layer == depth:
-                for a in range(n):
-                    for w in range(change.shape[1]):
-                        by_matrix[0, w] += change[a, w]
+                _add_rows(change, by_matrix[0])
             else:
-                by_sum = _part(by_values, networks, start, e, layer + 1) * _part(slopes, networks, start, e, layer + 1)
+                by_sum = np.empty((n, by_bias.shape[0]), inputs.dtype)
+                by_value = _part(by_values, networks, start, e, layer + 1)
+                _multiply(by_value, _part(slopes, networks, start, e, layer + 1), by_sum)
                 by_matrix += np.dot(by_sum.T, change)
             if layer > 0:
                 back = np.dot(back, matrix)
-                slope = _part(slopes, networks, start, e, layer)
-                curvature = _part(curvatures, networks, start, e, layer)
-                by_value = _part(by_values, networks, start, e, layer)
-                sum_change = _part(sum_changes, networks, start, e, layer)
-                for a in range(n):
-                    for w in range(back.shape[1]):
-                        back[a, w] *= slope[a, w]
-                        back[a, w] += by_value[a, w] * curvature[a, w] * sum_change[a, w]
+                _through_activation(
+                    back, _part(slopes, networks, start, e, layer), _part(curvatures, networks, start, e, layer),
+                    _part(by_values, networks, start, e, layer), _part(sum_changes, networks, start, e, layer),
+                )  # fmt: skip
+
+
+@kernel
+def _multiply(x, y, result):
+    disjoint()
+    for a in range(x.shape[0]):
+        for w in range(x.shape[1]):
+            result[a, w] = x[a, w] * y[a, w]
+
+
+@kernel
+def _add_rows(x, result):
+    disjoint()
+    for a in range(x.shape[0]):
+        for w in range(x.shape[1]):
+            result[w] += x[a, w]
+
+
+@kernel
+def _through_activation(back, slope, curvature, by_value, sum_change):
+    disjoint()
+    for a in range(back.shape[0]):
+        for w in range(back.shape[1]):
+            back[a, w] *= slope[a, w]
+            back[a, w] += by_value[a, w] * curvature[a, w] * sum_change[a, w]

@@ -33,7 +33,8 @@ from mlip.model.scaling import FeatureScaling
 
 
 class NetworkPass:
-    """Networks of atoms: `outputs` (N,), their `gradients` by the features (N,D), and weight gradients on demand.
+    """Networks of atoms: `outputs` (K,N) of K members, their `gradients` by the features (K,N,D), and weight gradients
+    on demand.
 
     The scale of the features is folded into the first layer. Needs gradients to be off (`torch.no_grad`).
     """
@@ -49,53 +50,56 @@ class NetworkPass:
         self._place = torch.argsort(self._order)
         inputs = features.index_select(0, self._order)
         shift, scale = scaling.shift.to(inputs.dtype), scaling.scale.to(inputs.dtype)
-        alike: dict[tuple[str, tuple[int, ...]], list[_Member]] = {}
+        alike: dict[tuple[str, tuple[int, ...]], list[_Applied]] = {}
         end = 0
         for e, count in enumerate(torch.bincount(element, minlength=len(scale)).tolist()):
             rows, end = slice(end, end + count), end + count
             if count:
                 inputs[rows] -= shift[e]
                 shape = (networks.activation[e], tuple(networks.hidden[e]))
-                alike.setdefault(shape, []).append(_Member(networks.linear(e), scale[e], rows))
-        self._families = [_Family(CURVES[name], inputs, members) for (name, _), members in alike.items()]
-        outputs, gradients = inputs.new_empty(len(inputs)), torch.empty_like(inputs)
+                alike.setdefault(shape, []).extend(
+                    _Applied(networks.linear(m * len(scale) + e), scale[e], (m, rows)) for m in range(networks.members)
+                )
+        self._families = [_Family(CURVES[name], inputs, applied) for (name, _), applied in alike.items()]
+        outputs = inputs.new_empty(networks.members, len(inputs))
+        gradients = inputs.new_empty(networks.members, *inputs.shape)
         for family in self._families:
             family.put(outputs, gradients)
-        self.outputs = outputs.index_select(0, self._place)
-        self.gradients = gradients.index_select(0, self._place)
+        self.outputs = outputs.index_select(1, self._place)
+        self.gradients = gradients.index_select(1, self._place)
 
-    def add_weight_gradients(self, by_outputs: Float[Tensor, "N"], by_gradients: Float[Tensor, "N D"]) -> None:
+    def add_weight_gradients(self, by_outputs: Float[Tensor, "K N"], by_gradients: Float[Tensor, "K N D"]) -> None:
         """Add to each weight's `grad`, given the loss's derivatives by `outputs` (c) and by `gradients` (u)."""
-        c, u = by_outputs.index_select(0, self._order), by_gradients.index_select(0, self._order)
+        c, u = by_outputs.index_select(1, self._order), by_gradients.index_select(1, self._order)
         for family in self._families:
             family.differentiate(c, u)
 
 
-class _Member(NamedTuple):
-    """The layers of a network, the scale of its features, and the rows of the inputs that it is applied to."""
+class _Applied(NamedTuple):
+    """The layers of a network, the scale of its features, and its place: its member, and the rows of its inputs."""
 
     layers: Sequence[nn.Linear]
     scale: Tensor
-    rows: slice
+    place: tuple[int, slice]
 
 
 class _Family:
     """Networks of the same shape and activation, stacked so that what is elementwise is done once for all of them."""
 
-    def __init__(self, curve: Callable[[Tensor], Curve], inputs: Tensor, members: Sequence[_Member]) -> None:
-        self.members = members
-        self.depth = len(members[0].layers) - 1  # hidden layers
-        self.weights = [[layer.weight for layer in member.layers] for member in members]
-        for weights, member in zip(self.weights, members, strict=True):
-            weights[0] = weights[0] / member.scale
-        self.values = [[inputs[member.rows] for member in members]]  # inputs of each layer, by member
+    def __init__(self, curve: Callable[[Tensor], Curve], inputs: Tensor, networks: Sequence[_Applied]) -> None:
+        self.networks = networks
+        self.depth = len(networks[0].layers) - 1  # hidden layers
+        self.weights = [[layer.weight for layer in network.layers] for network in networks]
+        for weights, network in zip(self.weights, networks, strict=True):
+            weights[0] = weights[0] / network.scale
+        self.values = [[inputs[network.place[1]] for network in networks]]  # inputs of each layer, by network
         ends = torch.tensor([len(part) for part in self.values[0]]).cumsum(0).tolist()
         self.slots = [slice(end - len(part), end) for end, part in zip(ends, self.values[0], strict=True)]
         self.slope, self.curvature = [], []
         for layer in range(self.depth):
-            sums = inputs.new_empty(ends[-1], members[0].layers[layer].out_features)
-            for n, member in enumerate(members):
-                bias, weight = member.layers[layer].bias, self.weights[n][layer]
+            sums = inputs.new_empty(ends[-1], networks[0].layers[layer].out_features)
+            for n, network in enumerate(networks):
+                bias, weight = network.layers[layer].bias, self.weights[n][layer]
                 torch.addmm(bias, self.values[layer][n], weight.t(), out=sums[self.slots[n]])
             value, slope, curvature = curve(sums)
             self.values.append(self._parts(value))
@@ -113,27 +117,28 @@ class _Family:
             self.by_sum[layer] = self.by_value[layer] * self.slope[layer]
 
     def put(self, outputs: Tensor, gradients: Tensor) -> None:
-        """Write outputs, and their gradients by the features, to the members' rows."""
-        for n, (member, slot) in enumerate(zip(self.members, self.slots, strict=True)):
-            torch.addmv(member.layers[-1].bias, self.values[-1][n], self.weights[n][-1][0], out=outputs[member.rows])
+        """Write outputs, and their gradients by the features, to the networks' rows."""
+        for n, (network, slot) in enumerate(zip(self.networks, self.slots, strict=True)):
+            bias, weight = network.layers[-1].bias, self.weights[n][-1][0]
+            torch.addmv(bias, self.values[-1][n], weight, out=outputs[network.place])
             if self.depth:
-                torch.mm(self.by_sum[0][slot], self.weights[n][0], out=gradients[member.rows])
+                torch.mm(self.by_sum[0][slot], self.weights[n][0], out=gradients[network.place])
             else:
-                gradients[member.rows] = self.weights[n][0]
+                gradients[network.place] = self.weights[n][0]
 
     def differentiate(self, by_outputs: Tensor, by_gradients: Tensor) -> None:
         """Add weight gradients, from the derivatives by outputs (c) and by gradients (u)."""
         along, of_sums = self._tangents(by_gradients)
-        back = [by_outputs[member.rows][:, None] for member in self.members]
+        back = [by_outputs[network.place][:, None] for network in self.networks]
         for layer in reversed(range(self.depth + 1)):
-            for n, member in enumerate(self.members):
+            for n, network in enumerate(self.networks):
                 gradient = torch.mm(back[n].t(), self.values[layer][n])
                 if layer == self.depth:
                     gradient += along[layer][n].sum(dim=0)
                 else:
                     gradient.addmm_(self.by_sum[layer][self.slots[n]].t(), along[layer][n])
-                _add(member.layers[layer].weight, gradient / member.scale if layer == 0 else gradient)
-                _add(member.layers[layer].bias, back[n].sum(dim=0))
+                _add(network.layers[layer].weight, gradient / network.scale if layer == 0 else gradient)
+                _add(network.layers[layer].bias, back[n].sum(dim=0))
             if layer:
                 by_value = torch.empty_like(self.slope[layer - 1])
                 for n, slot in enumerate(self.slots):
@@ -142,8 +147,8 @@ class _Family:
                 back = self._parts(by_value.mul_(self.slope[layer - 1]).addcmul_(curved, of_sums[layer - 1]))
 
     def _tangents(self, by_gradients: Tensor) -> tuple[list[list[Tensor]], list[Tensor]]:
-        """Changes of each layer's inputs, by member, and of each hidden layer's sums, along u."""
-        along, of_sums = [[by_gradients[member.rows] for member in self.members]], []
+        """Changes of each layer's inputs, by network, and of each hidden layer's sums, along u."""
+        along, of_sums = [[by_gradients[network.place] for network in self.networks]], []
         for layer in range(self.depth):
             change = torch.empty_like(self.slope[layer])
             for n, slot in enumerate(self.slots):

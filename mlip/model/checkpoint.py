@@ -14,7 +14,7 @@ import torch
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
 from mlip.model.networks import AtomicNetworks
-from mlip.model.potential import Potential
+from mlip.model.potential import Calibration, Potential
 from mlip.model.scaling import FeatureScaling
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
@@ -63,7 +63,9 @@ def fingerprint(potential: Potential) -> str:
 
 def potential_content(potential: Potential) -> dict[str, Any]:
     """Plain values and tensors that make the same potential again with `potential_from`."""
+    committee = {"members": potential.members, "calibration": list(potential.calibration)}
     return {
+        **(committee if potential.members > 1 else {}),
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
@@ -83,10 +85,11 @@ def potential_from(content: dict[str, Any]) -> Potential:
     potential = Potential(
         ACSF(elements, functions),
         FeatureScaling(len(elements), len(functions)),
-        AtomicNetworks(len(functions), content["hidden"], content["activation"]),
+        AtomicNetworks(len(functions), content["hidden"], content["activation"], members=content.get("members", 1)),
         [0.0] * len(elements),
         energy_scale=content["energy_scale"],
         anchored=content["anchored"],
+        calibration=Calibration(*content.get("calibration", Calibration())),
     )
     potential.networks.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])

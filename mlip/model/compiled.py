@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -26,10 +29,21 @@ class CompiledNetworks:
         self.shift = potential.scaling.shift.to(values.dtype).numpy()
         self.scale = potential.scaling.scale.to(values.dtype).numpy()
         self.hidden = max(sum(widths) for widths in potential.networks.hidden)
+        self.members = potential.members
 
     def __call__(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> CompiledPass:
         """The networks applied to the features of atoms."""
         return CompiledPass(self, features, element.numpy())
+
+    def in_threads(self, work: Callable[[int, int], None]) -> None:
+        """Work on ranges of networks; those of a committee one by one in as many threads as torch has."""
+        count = len(self.networks.widths)
+        threads = min(torch.get_num_threads(), count)
+        if self.members == 1 or threads == 1:
+            work(0, count)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(count), range(1, count + 1)))
 
 
 class CompiledPass:
@@ -40,17 +54,26 @@ class CompiledPass:
         self._order = np.argsort(element, kind="stable")
         self._start = np.searchsorted(element[self._order], np.arange(len(owner.shift) + 1))
         self._inputs = np.empty(features.shape, dtype=owner.shift.dtype)
-        self._work = tuple(np.empty((len(element), owner.hidden), dtype=owner.shift.dtype) for _ in range(4))
-        self.outputs, self.gradients = features.new_empty(len(element)), torch.empty_like(features)
-        kernels.forward(
-            owner.networks, self._start, self._order, owner.shift, owner.scale, features.numpy(),
-            self._inputs, self._work, self.outputs.numpy(), self.gradients.numpy(),
+        shape = (owner.members, len(element), owner.hidden)
+        self._work = tuple(np.empty(shape, dtype=owner.shift.dtype) for _ in range(6))
+        self.outputs = features.new_empty(owner.members, len(element))
+        self.gradients = features.new_empty(owner.members, *features.shape)
+        kernels.scaled_inputs(self._start, self._order, owner.shift, owner.scale, features.numpy(), self._inputs)
+        outputs, gradients = self.outputs.numpy(), self.gradients.numpy()
+        owner.in_threads(
+            lambda first, last: kernels.forward(
+                first, last, owner.networks, self._start, self._order, owner.scale, self._inputs, self._work,
+                outputs, gradients,
+            )
         )  # fmt: skip
 
-    def add_weight_gradients(self, by_outputs: Float[Tensor, "N"], by_gradients: Float[Tensor, "N D"]) -> None:
+    def add_weight_gradients(self, by_outputs: Float[Tensor, "K N"], by_gradients: Float[Tensor, "K N D"]) -> None:
         """Add to each weight's `grad`, given the loss's derivatives by `outputs` and by `gradients`."""
         owner = self._owner
-        kernels.backward(
-            owner.networks, self._start, self._order, owner.scale, self._inputs, self._work,
-            by_outputs.numpy(), by_gradients.numpy(), owner.weight_gradients,
+        of_outputs, of_gradients = by_outputs.numpy(), by_gradients.numpy()
+        owner.in_threads(
+            lambda first, last: kernels.backward(
+                first, last, owner.networks, self._start, self._order, owner.scale, self._inputs, self._work,
+                of_outputs, of_gradients, owner.weight_gradients,
+            )
         )  # fmt: skip

@@ -33,19 +33,19 @@ def stress_of(
     return torch.where(periodic, stress, torch.nan)
 
 
-def forces_transposed(batch: AtomsBatch, by_forces: Float[Tensor, "N 3"]) -> Float[Tensor, "P 3"]:
+def forces_transposed(batch: AtomsBatch, by_forces: Float[Tensor, "*K N 3"]) -> Float[Tensor, "*K P 3"]:
     """Derivative of anything by the gradient, from its derivative by the forces."""
     center, neighbor = batch.pairs
-    return by_forces.index_select(0, center) - by_forces.index_select(0, neighbor)
+    return by_forces.index_select(-2, center) - by_forces.index_select(-2, neighbor)
 
 
 def stress_transposed(
-    batch: AtomsBatch, vectors: Float[Tensor, "P 3"], by_stress: Float[Tensor, "S 3 3"]
-) -> Float[Tensor, "P 3"]:
+    batch: AtomsBatch, vectors: Float[Tensor, "P 3"], by_stress: Float[Tensor, "*K S 3 3"]
+) -> Float[Tensor, "*K P 3"]:
     """Derivative of anything by the gradient, from its derivative by the stress."""
     volume = _volume(batch, by_stress.dtype)
     symmetric = 0.5 * (by_stress + by_stress.mT) * torch.where(volume > 0, 1 / volume, 0.0)[:, None, None]
-    return torch.einsum("px,pxy->py", vectors, symmetric[batch.structure[batch.pairs[0]]])
+    return torch.einsum("px,...pxy->...py", vectors, symmetric[..., batch.structure[batch.pairs[0]], :, :])
 
 
 def _volume(batch: AtomsBatch, dtype: torch.dtype) -> Float[Tensor, "S"]:

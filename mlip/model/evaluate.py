@@ -36,6 +36,7 @@ def evaluate(
     Returns:
         energy in eV (float64), forces in eV/Å and stress in eV/Å³ (ASE's sign, NaN for a structure without a volume) in
         the potential's dtype, atomic energies in eV (float64); forces and stress are None unless asked for.
+        Those of a committee are the mean of its members'.
     """
     vectors = pair_vectors(batch).to(potential.dtype)
     featurizer = features or fastest(potential.descriptor, vectors.device)
@@ -54,8 +55,8 @@ def _by_products(
 ) -> tuple[Tensor, Tensor | None]:
     """Atomic energies and the gradient by the pair vectors."""
     products = featurizer.products(batch.numbers, batch.pairs, vectors)
-    model = PotentialPass(potential, products.features, batch.numbers)
-    return model.energies, products.pair_gradients(model.gradients) if forces else None
+    energies, gradients = PotentialPass(potential, products.features, batch.numbers).mean()
+    return energies, products.pair_gradients(gradients) if forces else None
 
 
 @torch.enable_grad()

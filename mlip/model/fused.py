@@ -30,8 +30,9 @@ class FusedResult(NamedTuple):
 class FusedPotential:
     """A potential as tables for the CPU kernels: neighbors' vectors, features, networks, forces in a few calls.
 
-    Feature scaling is folded into the first layer, the energy scale into the last. The weights are those at the time of
-    construction, in the potential's dtype.
+    Feature scaling is folded into the first layer, the energy scale into the last. Of a committee it is the mean, whose
+    members share features and pair gradients. The weights are those at the time of construction, in the potential's
+    dtype.
     """
 
     def __init__(self, potential: Potential) -> None:
@@ -112,8 +113,9 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
     elements = len(potential.elements)
     widths, offset = (table.numpy() for table in layout_of(potential.networks))
     pieces: list[np.ndarray] = []
-    for e in range(elements):
-        layers = potential.networks.linear(e)
+    energy_scale = potential.energy_scale / potential.members
+    for network in range(len(widths)):
+        e, layers = network % elements, potential.networks.linear(network)
         for n, layer in enumerate(layers):
             matrix = layer.weight.detach().double().cpu().numpy()
             bias = layer.bias.detach().double().cpu().numpy()
@@ -121,7 +123,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
                 matrix = matrix / scale[e]
                 bias = bias - matrix @ shift[e]
             if n == len(layers) - 1:
-                matrix, bias = potential.energy_scale * matrix, potential.energy_scale * bias
+                matrix, bias = energy_scale * matrix, energy_scale * bias
             pieces += [matrix.ravel(), bias]
     activation = np.array([KINDS[name] for name in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))

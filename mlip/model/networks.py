@@ -1,4 +1,4 @@
-"""One multilayer perceptron per element: features of an atom in, one number out."""
+"""One multilayer perceptron per element and member of a committee: features of an atom in, one number out."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class MLP(nn.Sequential):
 
 
 class AtomicNetworks(nn.Module):
-    """An MLP for each of E elements, applied to the atoms of that element.
+    """An MLP for each of E elements, applied to the atoms of that element; `members` times that in a committee.
 
-    `hidden` and `activation` have one entry per element.
+    `hidden` and `activation` have one entry per element. Network m E + e is that of member m for element e.
     """
 
     def __init__(
@@ -74,24 +74,34 @@ class AtomicNetworks(nn.Module):
         hidden: Sequence[Sequence[int]],
         activation: Sequence[str],
         generator: torch.Generator | None = None,
+        members: int = 1,
     ) -> None:
         super().__init__()
+        if members < 1:
+            raise ValueError(f"a committee of {members} members; expected at least one")
         self.hidden = [list(widths) for widths in hidden]
         self.activation = list(activation)
+        self.members = members
         self.networks = nn.ModuleList(
-            MLP(inputs, widths, name, generator) for widths, name in zip(hidden, activation, strict=True)
+            MLP(inputs, widths, name, generator)
+            for _ in range(members)
+            for widths, name in zip(hidden, activation, strict=True)
         )
 
-    def linear(self, element: int) -> list[nn.Linear]:
-        """The layers of an element's network, from the inputs to the output."""
-        network = self.networks[element]
-        assert isinstance(network, MLP)
-        return [layer for layer in network if isinstance(layer, nn.Linear)]
+    def linear(self, network: int) -> list[nn.Linear]:
+        """The layers of a network, from the inputs to the output."""
+        chosen = self.networks[network]
+        assert isinstance(chosen, MLP)
+        return [layer for layer in chosen if isinstance(layer, nn.Linear)]
 
-    def forward(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> Float[Tensor, "N"]:
-        """Output of each atom's network; `element` counts 0 to E-1."""
+    def forward(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> Float[Tensor, "K N"]:
+        """Output of each atom's network in each of K members; `element` counts 0 to E-1."""
         order = torch.argsort(element, stable=True)
-        counts = torch.bincount(element, minlength=len(self.networks)).tolist()
+        elements = len(self.hidden)
+        counts = torch.bincount(element, minlength=elements).tolist()
         parts = features[order].split(counts)
-        outputs = [network(part) for network, part in zip(self.networks, parts, strict=True) if len(part)]
-        return torch.cat(outputs)[:, 0][torch.argsort(order)]
+        outputs = [
+            torch.cat([self.networks[m * elements + e](part) for e, part in enumerate(parts) if len(part)])[:, 0]
+            for m in range(self.members)
+        ]
+        return torch.stack(outputs)[:, torch.argsort(order)]

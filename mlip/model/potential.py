@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +15,13 @@ from mlip.model.networks import AtomicNetworks
 from mlip.model.scaling import FeatureScaling
 
 
+class Calibration(NamedTuple):
+    """Factors that turn standard deviations over a committee's members into errors to expect."""
+
+    energy: float = 1.0  # of total and atomic energies
+    forces: float = 1.0
+
+
 class Potential(nn.Module):
     r"""Atomic energies from features; the total energy is their sum, taken in float64.
 
@@ -22,7 +30,9 @@ class Potential(nn.Module):
 
     with the element's network :math:`f_e`, scaled features :math:`\tilde G`, the energy scale s (eV), and the reference
     energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose features are all zero, have
-    exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy.
+    exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy. A
+    committee has several networks for each element, and its energies are their mean; `calibration` is what the standard
+    deviations over its members are multiplied with.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 
@@ -39,6 +49,7 @@ class Potential(nn.Module):
         *,
         energy_scale: float = 1.0,
         anchored: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         if len(reference_energies) != len(descriptor.elements):
@@ -51,6 +62,7 @@ class Potential(nn.Module):
         self.networks = networks
         self.energy_scale = energy_scale
         self.anchored = anchored
+        self.calibration = calibration or Calibration()
         self.register_buffer("reference_energies", torch.tensor(reference_energies, dtype=torch.float64))
         self.reference_energies: Tensor
 
@@ -58,6 +70,11 @@ class Potential(nn.Module):
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers the potential knows, ascending."""
         return self.descriptor.elements
+
+    @property
+    def members(self) -> int:
+        """How many potentials the committee has; 1 if it is none."""
+        return self.networks.members
 
     @property
     def cutoff(self) -> float:
@@ -80,10 +97,14 @@ class Potential(nn.Module):
         Raises:
             ValueError: an element that the potential does not know; the message names it.
         """
+        return self.by_member(features, numbers).mean(dim=0)
+
+    def by_member(self, features: Float[Tensor, "N D"], numbers: Int[Tensor, "N"]) -> Float[Tensor, "K N"]:
+        """The same of each member of the committee."""
         element = self.element_of(numbers)
         outputs = self.networks(self.scaling(features, element), element).double()
         if self.anchored:
-            outputs = outputs - self._isolated(features)[element]
+            outputs = outputs - self._isolated(features)[:, element]
         return self.energy_scale * outputs + self.reference_energies[element]
 
     def element_of(self, numbers: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
@@ -102,9 +123,9 @@ class Potential(nn.Module):
         if self.anchored:
             return self.reference_energies
         probe = torch.zeros((), dtype=self.dtype, device=self.device)
-        return self.energy_scale * self._isolated(probe) + self.reference_energies
+        return self.energy_scale * self._isolated(probe).mean(dim=0) + self.reference_energies
 
-    def _isolated(self, like: Tensor) -> Float[Tensor, "E"]:
+    def _isolated(self, like: Tensor) -> Float[Tensor, "K E"]:
         element = torch.arange(len(self.elements), device=like.device)
         nothing = torch.zeros(len(element), len(self.descriptor.functions), dtype=like.dtype, device=like.device)
         return self.networks(self.scaling(nothing, element), element).double()

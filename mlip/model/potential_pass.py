@@ -15,17 +15,17 @@ from mlip.model.potential import Potential
 
 
 class Pass(Protocol):
-    """Networks applied to atoms: `NetworkPass`, or the same by kernels."""
+    """The networks of K members applied to atoms: `NetworkPass`, or the same by kernels."""
 
-    outputs: Tensor  # (N,)
-    gradients: Tensor  # (N,D)
+    outputs: Tensor  # (K,N)
+    gradients: Tensor  # (K,N,D)
 
     def add_weight_gradients(self, by_outputs: Tensor, by_gradients: Tensor) -> None:
         """Add to each weight's `grad`, given the loss's derivatives by `outputs` and by `gradients`."""
 
 
 class PotentialPass:
-    """`Potential.forward` by hand: `energies` (N,) in eV, float64, and their `gradients` by the features (N,D).
+    """`Potential.by_member` by hand: `energies` (K,N) in eV, float64, and their `gradients` by the features (K,N,D).
 
     `networks` makes the pass from features and elements; that of `NetworkPass` if none is given.
     """
@@ -46,14 +46,20 @@ class PotentialPass:
         if potential.anchored:
             nothing = torch.zeros_like(potential.scaling.shift, dtype=features.dtype)
             self._lone = apply(nothing, torch.arange(len(nothing)).to(self._element))
-            outputs -= self._lone.outputs.double()[self._element]
+            outputs -= self._lone.outputs.double()[:, self._element]
         self.energies = self._scale * outputs + potential.reference_energies[self._element]
         self.gradients = self._pass.gradients.mul_(self._scale)
 
-    def add_weight_gradients(self, by_energies: Float[Tensor, "N"], by_gradients: Float[Tensor, "N D"]) -> None:
+    def mean(self) -> tuple[Float[Tensor, "N"], Float[Tensor, "N D"]]:
+        """Energies and gradients of the committee's mean."""
+        if len(self.energies) == 1:
+            return self.energies[0], self.gradients[0]
+        return self.energies.mean(dim=0), self.gradients.mean(dim=0)
+
+    def add_weight_gradients(self, by_energies: Float[Tensor, "K N"], by_gradients: Float[Tensor, "K N D"]) -> None:
         """Add to each weight's `grad`, given a loss's derivatives by `energies` and by `gradients`."""
         by_outputs = (self._scale * by_energies).to(by_gradients.dtype)
         self._pass.add_weight_gradients(by_outputs, self._scale * by_gradients)
         if self._lone is not None:
-            by_lone = torch.zeros_like(self._lone.outputs).index_add_(0, self._element, by_outputs, alpha=-1)
+            by_lone = torch.zeros_like(self._lone.outputs).index_add_(1, self._element, by_outputs, alpha=-1)
             self._lone.add_weight_gradients(by_lone, torch.zeros_like(self._lone.gradients))

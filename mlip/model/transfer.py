@@ -7,10 +7,9 @@ from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlip.descriptors.functions import SymmetryFunction
-from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 
 
@@ -35,7 +34,7 @@ def columns_of(old: Sequence[SymmetryFunction], new: Sequence[SymmetryFunction])
 def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ()) -> None:
     r"""Give a potential the predictions of a smaller one, wherever all atoms are of elements that one knows.
 
-    `new` has all elements and functions of `old` and networks of the same widths for these elements; of other elements
+    `new` has all elements and functions of `old`, as many members, and networks of the same widths for these elements; of other elements
     it keeps its own. An old network has zero weights for functions that are new to it. Elements in `rescaled` (atomic
     numbers) keep the scaling (c', s') of `new`, and their first layer W, b, learned with (c, s), becomes
 
@@ -57,7 +56,10 @@ def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ())
             new.scaling.scale[place, columns] = scale
         stretch = new.scaling.scale[place, columns] / scale
         moved = (new.scaling.shift[place, columns] - shift) / scale
-        _take_network(new.networks, place, old.networks, row, columns, stretch, moved)
+        for member in range(old.members):
+            mine = new.networks.linear(member * len(new.elements) + place)
+            given = old.networks.linear(member * len(old.elements) + row)
+            _take_network(mine, given, columns, stretch, moved)
         new.reference_energies[place] = old.reference_energies[row]
     new.energy_scale, new.anchored = old.energy_scale, old.anchored
 
@@ -70,16 +72,14 @@ def anchor(potential: Potential) -> None:
 
 
 def _take_network(
-    new: AtomicNetworks,
-    place: int,
-    old: AtomicNetworks,
-    row: int,
+    new: Sequence[nn.Linear],
+    old: Sequence[nn.Linear],
     columns: Int[Tensor, "D"],
     stretch: Float[Tensor, "D"],
     moved: Float[Tensor, "D"],
 ) -> None:
-    """One element's weights, the first layer written for features that are moved and stretched."""
-    for layer, (mine, given) in enumerate(zip(new.linear(place), old.linear(row), strict=True)):
+    """The layers of one network, the first written for features that are moved and stretched."""
+    for layer, (mine, given) in enumerate(zip(new, old, strict=True)):
         weight, bias = given.weight.double().to(stretch.device), given.bias.double().to(stretch.device)
         if layer == 0:
             mine.weight.zero_()

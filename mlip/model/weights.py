@@ -20,7 +20,8 @@ class WeightTable:
 
     def __init__(self, networks: AtomicNetworks) -> None:
         self.widths, self.offset = layout_of(networks)
-        parts = [part for e in range(len(networks.hidden)) for n in networks.linear(e) for part in (n.weight, n.bias)]
+        self.members = networks.members
+        parts = [part for i in range(len(networks.networks)) for n in networks.linear(i) for part in (n.weight, n.bias)]
         self.weights = nn.Parameter(torch.cat([part.detach().ravel() for part in parts]))
         self.weights.grad = torch.zeros_like(self.weights)
         filled = 0
@@ -32,21 +33,42 @@ class WeightTable:
 
     def matrices(self) -> list[Float[Tensor, "B out in"]]:
         """All matrices as views of `weights`, those of equal shape that are evenly spaced together."""
-        places: dict[tuple[int, int, int], list[int]] = {}
-        for e, offsets in enumerate(self.offset.tolist()):
-            for layer, first in enumerate(offsets):
-                n_in, n_out = self.widths[e, layer : layer + 2].tolist()
-                if n_out:
-                    places.setdefault((layer, n_out, n_in), []).append(first)
         found = []
-        for (_, n_out, n_in), starts in places.items():
-            steps = {b - a for a, b in pairwise(starts)}
-            together = [starts] if len(steps) <= 1 else [[start] for start in starts]
-            for first, *others in together:
-                stride = (others[0] - first if others else 0, n_in, 1)
-                shape = (1 + len(others), n_out, n_in)
-                found.append(torch.as_strided(self.weights.detach(), shape, stride, first))
+        for _, n_out, n_in, (first, *others) in self._alike():
+            stride = (others[0] - first if others else 0, n_in, 1)
+            shape = (1 + len(others), n_out, n_in)
+            found.append(torch.as_strided(self.weights.detach(), shape, stride, first))
         return found
+
+    def sharing(self) -> list[int]:
+        """For each of `matrices`, how many members of a committee give their matrices the same inputs: the features.
+
+        Of B matrices with K members, matrix m B/K + n is that of member m, and has the inputs of matrix n.
+        """
+        return [self.members if layer == 0 else 1 for layer, *_ in self._alike()]
+
+    def _alike(self) -> list[tuple[int, int, int, list[int]]]:
+        """Layer, rows and columns of matrices that are evenly spaced, and where each begins; member by member."""
+        places: dict[tuple[int, int, int], dict[int, list[int]]] = {}
+        elements = len(self.offset) // self.members
+        for network, offsets in enumerate(self.offset.tolist()):
+            for layer, first in enumerate(offsets):
+                n_in, n_out = self.widths[network, layer : layer + 2].tolist()
+                if n_out:
+                    by_element = places.setdefault((layer, n_out, n_in), {})
+                    by_element.setdefault(network % elements, []).append(first)
+        found = []
+        for shape, by_element in places.items():
+            starts = [first for member in zip(*by_element.values(), strict=True) for first in member]
+            even = len({b - a for a, b in pairwise(starts)}) <= 1
+            found += [(*shape, together) for together in ([starts] if even else by_element.values())]
+        return found
+
+    def clip_gradients(self, largest: float) -> None:
+        """Shorten the gradient of each member of a committee that is longer than `largest`."""
+        assert self.weights.grad is not None
+        for gradient in self.weights.grad.view(self.members, -1):
+            gradient.mul_((largest / (gradient.norm() + 1e-6)).clamp(max=1.0))
 
     def forget_gradients(self) -> None:
         """Set all gradients to zero."""
@@ -54,12 +76,12 @@ class WeightTable:
         self.weights.grad.zero_()
 
 
-def layout_of(networks: AtomicNetworks) -> tuple[Int[Tensor, "E _"], Int[Tensor, "E _"]]:
+def layout_of(networks: AtomicNetworks) -> tuple[Int[Tensor, "B _"], Int[Tensor, "B _"]]:
     """Widths of inputs and layers, 0 where there is none, and where each layer begins in an array of all weights.
 
-    A layer's matrix (out,in) is followed by its bias, a layer by the next, an element by the next.
+    A layer's matrix (out,in) is followed by its bias, a layer by the next, one of the B networks by the next.
     """
-    layers = [networks.linear(e) for e in range(len(networks.hidden))]
+    layers = [networks.linear(i) for i in range(len(networks.networks))]
     depth = max(len(mine) for mine in layers)
     widths = torch.zeros(len(layers), depth + 1, dtype=torch.int64)
     offset = torch.zeros(len(layers), depth, dtype=torch.int64)

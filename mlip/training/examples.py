@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mlip.batch import AtomsBatch, Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
 from mlip.descriptors.store import FeatureStore, KeptFeatures
@@ -25,6 +27,9 @@ class Examples:
         self.labels = collate_labels([labels for _, labels in made])
         self.device = device
         self.store: FeatureStore | None = None
+        self.weights: Float[Tensor, "K S"] | None = (
+            None  # how much each structure counts for each member of a committee
+        )
         self.has_forces = any(structure.forces is not None for structure in structures)
         self.has_stress = any(structure.stress is not None for structure in structures)
 
@@ -47,6 +52,10 @@ class Examples:
         batch = self.atoms.take(structures).to(self.device)
         features = self.store.take(structures) if self.store else None
         return batch, self.labels_of(structures).to(self.device), features
+
+    def weights_of(self, structures: Sequence[int]) -> Float[Tensor, "K s"] | None:
+        """How much these structures count for each member of a committee; None if all count the same."""
+        return None if self.weights is None else self.weights[:, list(structures)].to(self.device)
 
     def labels_of(self, structures: Sequence[int]) -> Properties:
         """Labels of these structures, in this order."""

@@ -14,6 +14,7 @@ from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
 from mlip.descriptors.backends import fastest
 from mlip.descriptors.operation import Products
 from mlip.device import denormals_are_zero
+from mlip.model.committee import member_of
 from mlip.model.derivatives import forces_of, stress_of
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
@@ -32,8 +33,10 @@ class NormalEquations(NamedTuple):
     right: Float[Tensor, "K"]
 
 
-def solve_last_layers(potential: Potential, train: Examples, valid: Examples, loss: Loss) -> float:
-    r"""Change the last layers of all elements together to the best ones on the training set; returns the ridge.
+def solve_last_layers(potential: Potential, train: Examples, valid: Examples, loss: Loss) -> list[float]:
+    r"""Change the last layers of all elements together to the best ones on the training set; returns the ridges.
+
+    There is one for each member of a committee, for each is solved by itself.
 
     With the rows x of the design matrix (what a unit of each last weight adds to a prediction), what is left to
     predict r, and each label's weight v in the loss (squares, whatever its form):
@@ -47,6 +50,11 @@ def solve_last_layers(potential: Potential, train: Examples, valid: Examples, lo
     Source: Hoerl, Kennard, Technometrics 12, 55 (1970), eq. 2.3, about the trained weights instead of zero.
     """
     assert len(valid), "they choose the ridge"
+    return [_solve(member_of(potential, member), train, valid, loss) for member in range(potential.members)]
+
+
+def _solve(potential: Potential, train: Examples, valid: Examples, loss: Loss) -> float:
+    """The same of one member."""
     equations = normal_equations(potential, train, loss)
     values, vectors = torch.linalg.eigh(equations.matrix)
     along = vectors.mT @ equations.right
@@ -143,13 +151,13 @@ def _design(
             layer = networks.linear(e)[-1]
             layer.weight.copy_((torch.arange(width) == k).to(layer.weight))
             layer.bias.fill_(float(k == width))
-        model = PotentialPass(probe, products.features, batch.numbers)
-        gradient = products.pair_gradients(model.gradients) if forces or stress else None
+        energies, gradients = PotentialPass(probe, products.features, batch.numbers).mean()
+        gradient = products.pair_gradients(gradients) if forces or stress else None
         for e, width in enumerate(widths):
             if k > width:
                 continue
             column = starts[e] + k
-            by_energy[:, column] = sum_per_structure(model.energies * (element == e), batch) / _sizes(batch)
+            by_energy[:, column] = sum_per_structure(energies * (element == e), batch) / _sizes(batch)
             if gradient is None or k == width:
                 continue
             mine = gradient * (owner == e)[:, None]

@@ -228,14 +228,16 @@ class Trainer:
         examples = self.train_examples
         found: list[LossTerms] = []
         batch, labels, features = examples.take(structures)
-        forces, stress = examples.has_forces, examples.has_stress
+        forces, stress, weights = examples.has_forces, examples.has_stress, examples.weights_of(structures)
 
         def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
-            terms = self.step(batch, labels, self.stage.loss, forces=forces, stress=stress, features=features)
+            terms = self.step(
+                batch, labels, self.stage.loss, forces=forces, stress=stress, features=features, weights=weights
+            )
             found.append(terms)
             if self.plan.gradient_clip:
-                torch.nn.utils.clip_grad_norm_(self.step.weights.weights, self.plan.gradient_clip)
+                self.step.weights.clip_gradients(self.plan.gradient_clip)
             return float(terms.total)
 
         self.optimizer.step(loss_and_gradient)

@@ -35,17 +35,25 @@ class Term:
         """Mean over the components that have a label; zero where none has."""
         return self.with_slope(predicted, label)[0]
 
-    def with_slope(self, predicted: Float[Tensor, "*n"], label: Float[Tensor, "*n"]) -> tuple[Tensor, Tensor]:
-        """The same and its derivative by what was predicted, zero where there is no label."""
+    def with_slope(self, predicted: Tensor, label: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same and its derivative by what was predicted, zero where there is no label.
+
+        What several members of a committee predict has one dimension more than the label; their terms are added up.
+        `weights` go with the components, of each member.
+        """
         known = torch.isfinite(label)
         count = known.sum().clamp(min=1)
         error = torch.where(known, predicted - label, 0.0)
         if self.form == "mse":
-            return error.square().sum() / count, 2 * error / count
-        if self.form == "mae":
-            return error.abs().sum() / count, error.sign() / count
-        values = functional.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=self.delta)
-        return values / count, error.clamp(-self.delta, self.delta) / count
+            values, slopes = error.square(), 2 * error
+        elif self.form == "mae":
+            values, slopes = error.abs(), error.sign()
+        else:
+            values = functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=self.delta)
+            slopes = error.clamp(-self.delta, self.delta)
+        if weights is not None:
+            values, slopes = weights * values, weights * slopes
+        return values.sum() / count, slopes / count
 
 
 class LossTerms(NamedTuple):
@@ -76,20 +84,34 @@ class Loss:
         """The loss of a batch."""
         return self.with_slopes(predicted, labels, batch)[0]
 
-    def with_slopes(self, predicted: Properties, labels: Properties, batch: AtomsBatch) -> tuple[LossTerms, Properties]:
-        """The loss of a batch, and its derivatives by energy, forces and stress; None where nothing was predicted."""
+    def with_slopes(
+        self,
+        predicted: Properties,
+        labels: Properties,
+        batch: AtomsBatch,
+        weights: Float[Tensor, "K S"] | None = None,
+    ) -> tuple[LossTerms, Properties]:
+        """The loss of a batch, and its derivatives by energy, forces and stress; None where nothing was predicted.
+
+        Predictions of a committee have its K members first; the loss is the sum of theirs, in each of which a structure
+        counts as `weights` say.
+        """
         atoms = torch.bincount(batch.structure, minlength=len(batch.cell))
-        energy, by_energy = self.energy.with_slope(predicted.energy / atoms, labels.energy / atoms)
+        of_atoms = None if weights is None else weights[:, batch.structure, None]
+        of_stress = None if weights is None else weights[:, :, None, None]
+        energy, by_energy = self.energy.with_slope(predicted.energy / atoms, labels.energy / atoms, weights)
         total = self.energy.weight * energy
         terms = [energy]
         slopes = []
-        for name in ("forces", "stress"):
+        for name, share in (("forces", of_atoms), ("stress", of_stress)):
             term, value, label = getattr(self, name), getattr(predicted, name), getattr(labels, name)
             if value is None or label is None:
                 terms.append(torch.zeros_like(energy))
                 slopes.append(None if value is None else torch.zeros_like(value))
                 continue
-            mean, slope = term.with_slope(value, label.to(value.dtype))
+            if share is not None:
+                share = share.to(value.dtype)
+            mean, slope = term.with_slope(value, label.to(value.dtype), share)
             terms.append(mean)
             slopes.append(term.weight * slope)
             total = total + term.weight * mean

@@ -67,16 +67,30 @@ def table(parts: Mapping[str, Mapping[str, float | int]]) -> str:
         keys = (f"{kind}_mae{suffix}", f"{kind}_rmse{suffix}")
         if any(keys[0] in results for results in parts.values()):
             shown[f"{kind} ({unit})"] = (keys, factor)
-    rows = [["MAE / RMSE", "structures", *shown]]
+    deviating = {
+        f"{kind} std ({unit}), errors within 1 / 2": (kind, factor)
+        for kind, (_, unit, factor) in COLUMNS.items()
+        if any(f"{kind}_std_mean" in results for results in parts.values())
+    }
+    rows = [["MAE / RMSE", "structures", *shown, *deviating]]
     for part, results in parts.items():
         cells = [
             f"{_digits(results[mae] * factor)} / {_digits(results[rmse] * factor)}" if mae in results else "-"
             for (mae, rmse), factor in shown.values()
         ]
+        cells += [_deviation(results, kind, factor) for kind, factor in deviating.values()]
         rows.append([part, str(results["structures"]), *cells])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _deviation(results: Mapping[str, float | int], kind: str, factor: float) -> str:
+    """Mean standard deviation over a committee, and the shares of errors within one and two of them."""
+    if f"{kind}_std_mean" not in results:
+        return "-"
+    shares = [f"{100 * results[f'{kind}_within_{count}_std']:.0f} %" for count in (1, 2)]
+    return f"{_digits(results[f'{kind}_std_mean'] * factor)}, {shares[0]} / {shares[1]}"
 
 
 def _digits(value: float) -> str:

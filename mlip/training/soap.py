@@ -20,7 +20,9 @@ class SOAP(Optimizer):
 
     The eigenvectors are renewed every `basis_every` steps by one step of the power iteration and a QR decomposition.
     Biases, and sides of a matrix longer than `longest`, are not rotated. `weights` is one vector that holds everything;
-    `matrices` are views of it, (B,out,in) for B matrices of a shape.
+    `matrices` are views of it, (B,out,in) for B matrices of a shape. Where K members of a committee have B/K of these each,
+    and all the same inputs (`sharing` holds K, else 1), they share R and its eigenvectors, which would take most of the
+    time; they give their gradients to R in turn, one in each step.
 
     Source: Vyas et al., arXiv:2409.11321 (2024), algorithm 3; the moments are kept in the rotated basis.
     """
@@ -36,10 +38,12 @@ class SOAP(Optimizer):
         basis_beta: float = 0.95,
         basis_every: int = 10,
         longest: int = 1024,
+        sharing: Sequence[int] | None = None,
     ) -> None:
         numbers = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "basis_beta": basis_beta}
         super().__init__([weights], {"lr": lr, **numbers, "basis_every": basis_every, "longest": longest})
         self._places = [(m.storage_offset(), m.shape, m.stride()) for m in matrices]
+        self._sharing = list(sharing or [1] * len(matrices))
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -69,8 +73,11 @@ class SOAP(Optimizer):
         state["step"] = 0
         state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
         state["curvatures"] = [
-            [torch.zeros(shape[0], n, n).to(gradient) if 1 < n <= group["longest"] else None for n in shape[1:]]
-            for _, shape, _ in self._places
+            [
+                torch.zeros(count, n, n).to(gradient) if 1 < n <= group["longest"] else None
+                for count, n in zip((shape[0], shape[0] // members), shape[1:], strict=True)
+            ]
+            for (_, shape, _), members in zip(self._places, self._sharing, strict=True)
         ]
         self._add_curvature(state, gradient, 1 - group["basis_beta"])
         state["bases"] = [
@@ -94,16 +101,20 @@ class SOAP(Optimizer):
                 order = torch.argsort((basis * moved).sum(dim=-2), dim=-1, descending=True)
                 columns = order[:, None, :].expand_as(moved)
                 bases[axis] = torch.linalg.qr(moved.gather(-1, columns))[0]
+                if axis == 1:
+                    order = order.repeat(len(square) // len(order), 1)
                 rows = order[:, :, None] if axis == 0 else order[:, None, :]
                 square.copy_(square.gather(1 + axis, rows.expand_as(square)))
         state["mean"] = self._turned(mean, state["bases"], forwards=True)
 
     def _add_curvature(self, state: dict[str, Any], gradient: Tensor, share: float) -> None:
-        for (left, right), g in zip(state["curvatures"], self._matrices(gradient), strict=True):
+        for (left, right), g, members in zip(state["curvatures"], self._matrices(gradient), self._sharing, strict=True):
             if left is not None:
                 left.lerp_(g @ g.mT, share)
             if right is not None:
-                right.lerp_(g.mT @ g, share)
+                turn = state["step"] % members * len(right)
+                one = g[turn : turn + len(right)]
+                right.lerp_(one.mT @ one, share)
 
     def _turned(self, vector: Tensor, bases: Sequence[Sequence[Tensor | None]], forwards: bool) -> Tensor:
         """The vector with each matrix in its basis, or back from there."""
@@ -112,9 +123,19 @@ class SOAP(Optimizer):
             if left is not None:
                 matrix = (left.mT if forwards else left) @ matrix
             if right is not None:
-                matrix = matrix @ (right if forwards else right.mT)
+                matrix = _times(matrix, right if forwards else right.mT)
             target.copy_(matrix)
         return result
 
     def _matrices(self, vector: Tensor) -> Iterable[Tensor]:
         return [torch.as_strided(vector, shape, stride, offset) for offset, shape, stride in self._places]
+
+
+def _times(matrices: Tensor, shared: Tensor) -> Tensor:
+    """Products of B matrices with B/K that K members share, as one product of all their rows."""
+    count, rows, columns = matrices.shape
+    if count == len(shared):
+        return matrices @ shared
+    members = count // len(shared)
+    stacked = matrices.view(members, len(shared), rows, columns).transpose(0, 1).reshape(len(shared), -1, columns)
+    return (stacked @ shared).view(len(shared), members, rows, columns).transpose(0, 1).reshape(count, rows, columns)

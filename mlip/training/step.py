@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Properties, pair_vectors, sum_per_structure
 from mlip.descriptors.backends import fastest
-from mlip.descriptors.operation import Products
+from mlip.descriptors.operation import Products, of_each
 from mlip.descriptors.store import KeptFeatures
 from mlip.kernels import has_kernels
 from mlip.model.derivatives import forces_of, forces_transposed, stress_of, stress_transposed
@@ -29,7 +31,8 @@ class Step:
               u = J v = \frac{\partial L}{\partial g}
 
     and the gradients by the weights from :math:`\partial L/\partial E` and u (`PotentialPass`). So J is used once
-    forwards and once backwards. The predictions are those of `evaluate`.
+    forwards and once backwards. The predictions are those of `evaluate`. Members of a committee are trained each by its
+    own loss, with one reading of kept features and their Jacobian for all of them.
     """
 
     def __init__(self, potential: Potential, weights: WeightTable) -> None:
@@ -46,8 +49,12 @@ class Step:
         forces: bool,
         stress: bool,
         features: KeptFeatures | None,
+        weights: Float[Tensor, "K S"] | None = None,
     ) -> LossTerms:
-        """The loss of a batch, whose features are computed unless kept ones are given."""
+        """The loss of a batch, the mean over K members, whose features are computed unless kept ones are given.
+
+        `weights` tell how much each structure counts in each member's loss.
+        """
         potential = self.potential
         self.weights.forget_gradients()
         products: Products | None = features
@@ -56,22 +63,26 @@ class Step:
             vectors = pair_vectors(batch).to(potential.dtype)
         if products is None:
             products = fastest(potential.descriptor, vectors.device).products(batch.numbers, batch.pairs, vectors)
+        pair_gradients, feature_changes = products.pair_gradients, products.feature_changes
+        if features is None:  # only kept ones take several vectors at once
+            pair_gradients, feature_changes = partial(of_each, pair_gradients), partial(of_each, feature_changes)
         model = PotentialPass(potential, products.features, batch.numbers, self._networks)
-        predicted = Properties(sum_per_structure(model.energies, batch))
+        predicted = Properties(sum_per_structure(model.energies.T, batch).T)
         if forces or stress:
-            gradient = products.pair_gradients(model.gradients)
+            gradients = pair_gradients(model.gradients)
             predicted = predicted._replace(
-                forces=forces_of(batch, gradient), stress=stress_of(batch, vectors, gradient) if stress else None
+                forces=of_each(lambda gradient: forces_of(batch, gradient), gradients),
+                stress=of_each(lambda gradient: stress_of(batch, vectors, gradient), gradients) if stress else None,
             )
-        terms, slopes = loss.with_slopes(predicted, labels, batch)
+        terms, slopes = loss.with_slopes(predicted, labels, batch, weights)
         by_gradients = torch.zeros_like(model.gradients)
         if slopes.forces is not None:
             changes = forces_transposed(batch, slopes.forces)
             if slopes.stress is not None:
                 changes += stress_transposed(batch, vectors, slopes.stress)
-            by_gradients = products.feature_changes(changes)
-        model.add_weight_gradients(slopes.energy[batch.structure], by_gradients)
-        return terms
+            by_gradients = feature_changes(changes)
+        model.add_weight_gradients(slopes.energy[:, batch.structure], by_gradients)
+        return LossTerms(*(term / potential.members for term in terms))
 
 
 def _fastest_networks(potential: Potential, weights: WeightTable) -> Callable[[Tensor, Tensor], Pass] | None:

@@ -196,13 +196,15 @@ def potential(
     scaling: str = "standard",
     anchored: bool = False,
     references: Sequence[float] = (-3.1, -7.7, 5.2),
+    members: int = 1,
 ) -> Potential:
     """A potential with random weights, scaled on the features of random structures."""
     torch_generator = torch.Generator().manual_seed(seed)
     descriptor = ACSF(ELEMENTS, functions)
     batch = collate([to_batch(structure, descriptor.cutoff)[0] for structure in STRUCTURES.values()])
     features = descriptor(batch.numbers, batch.pairs, pair_vectors(batch))
-    networks = AtomicNetworks(len(functions), [[7, 5], [6], [5, 4, 3]], activation, torch_generator).double()
+    networks = AtomicNetworks(len(functions), [[7, 5], [6], [5, 4, 3]], activation, torch_generator, members)
+    networks.double()
     for parameter in networks.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch_generator, dtype=torch.float64)
     return Potential(
@@ -230,4 +232,5 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
+    "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }

@@ -131,7 +131,7 @@ def test_the_ridge_is_the_best_on_validation_structures():
             stress=torch.where(known[2], stress, torch.nan),
         )
     before = evaluate_examples(potential, valid, LOSS)[0]
-    ridge = solve_last_layers(potential, train, valid, LOSS)
+    (ridge,) = solve_last_layers(potential, train, valid, LOSS)
     assert evaluate_examples(potential, valid, LOSS)[0] < 1e-6 * before
     assert ridge < 1e-6
 

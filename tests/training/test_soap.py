@@ -6,6 +6,7 @@ from torch import nn
 
 from mlip.model.networks import AtomicNetworks
 from mlip.model.weights import WeightTable
+from mlip.training.optimizers import make_optimizer
 from mlip.training.soap import SOAP
 
 GENERATOR = torch.Generator().manual_seed(5)
@@ -83,3 +84,49 @@ def test_matrices_of_unlike_networks():
     shapes = sorted(tuple(m.shape) for m in WeightTable(networks).matrices())
     assert sum(b for b, _, _ in shapes) == 2 + 3 + 2 + 2
     assert {(out, n) for _, out, n in shapes} == {(4, 5), (1, 4), (3, 5), (2, 3), (1, 2)}
+
+
+@pytest.mark.parametrize("hidden", [[[4, 3]] * 2, [[4], [3, 2], [4]]])
+def test_equal_members_of_a_committee_move_as_one(hidden):
+    """They share the eigenvectors of their inputs, to which each gives the same."""
+    activation = ["silu"] * len(hidden)
+    tables, optimizers = [], []
+    for members in (1, 3):
+        networks = AtomicNetworks(5, hidden, activation, torch.Generator().manual_seed(1), members).double()
+        table = WeightTable(networks)
+        table.weights.data.view(members, -1)[:] = table.weights.data.view(members, -1)[0].clone()
+        tables.append(table)
+        optimizers.append(make_optimizer("soap", table, 1e-2, basis_every=3))
+    generator = torch.Generator().manual_seed(2)
+    start = tables[0].weights.detach().clone()
+    for _ in range(8):
+        gradient = torch.randn(start.shape, generator=generator, dtype=torch.float64)
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            table.weights.grad.view(table.members, -1)[:] = gradient
+            optimizer.step()
+    assert float((tables[0].weights - start).detach().abs().max()) > 1e-2
+    for member in tables[1].weights.detach().view(3, -1):
+        torch.testing.assert_close(member, tables[0].weights.detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_members_share_what_has_the_same_inputs():
+    """One basis for the inputs of each element's networks, whoever the member; later layers have their own."""
+    networks = AtomicNetworks(5, [[4, 3]] * 2, ["silu"] * 2, torch.Generator().manual_seed(1), 3).double()
+    table = WeightTable(networks)
+    optimizer = make_optimizer("soap", table, 1e-2, basis_every=3)
+    generator = torch.Generator().manual_seed(2)
+    gradients = []
+    for _ in range(3):
+        table.weights.grad.copy_(torch.randn(table.weights.shape, generator=generator, dtype=torch.float64))
+        gradients.append([networks.linear(i)[0].weight.grad.clone() for i in range(6)])
+        optimizer.step()
+    state = optimizer.state[table.weights]
+    assert [[tuple(basis.shape) if basis is not None else None for basis in bases] for bases in state["bases"]] == [
+        [(6, 4, 4), (2, 5, 5)], [(6, 3, 3), (6, 4, 4)], [None, (6, 3, 3)]
+    ]  # fmt: skip
+    for e in range(2):
+        expected = torch.zeros(5, 5, dtype=torch.float64)
+        for member, step in ((0, gradients[0]), (1, gradients[1]), (2, gradients[2])):
+            g = step[member * 2 + e]
+            expected = 0.95 * expected + 0.05 * g.T @ g
+        torch.testing.assert_close(state["curvatures"][0][1][e], expected, rtol=1e-12, atol=1e-12)

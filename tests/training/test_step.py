@@ -10,12 +10,13 @@ from physics.laws import same
 from mlip.batch import Collection, Properties, collate_labels, to_batch
 from mlip.descriptors import backends, store
 from mlip.descriptors.store import FeatureStore
+from mlip.model.committee import member_of
 from mlip.model.evaluate import evaluate
 from mlip.model.networks import ACTIVATIONS, AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 from mlip.training import step as step_module
-from mlip.training.loss import Loss, Term
+from mlip.training.loss import Loss, LossTerms, Term
 from mlip.training.step import Step
 
 LOSSES = {
@@ -36,10 +37,14 @@ def labelled(potential):
 
 
 def by_autograd(potential, atoms, labels, loss, forces, stress):
-    predicted = evaluate(potential, atoms.whole, forces=forces or stress, stress=stress, train=True)
-    terms = loss(predicted, labels, atoms.whole)
+    """Each member of a committee has a loss of its own."""
+    members = [member_of(potential, m) for m in range(potential.members)]
+    predicted = [evaluate(one, atoms.whole, forces=forces or stress, stress=stress, train=True) for one in members]
+    terms = [loss(each, labels, atoms.whole) for each in predicted]
     weights = list(potential.networks.parameters())
-    return terms, torch.autograd.grad(terms.total, weights, allow_unused=True, materialize_grads=True)
+    total = sum(each.total for each in terms)
+    mean = LossTerms(*(sum(part) / len(terms) for part in zip(*terms, strict=True)))
+    return mean, torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)
 
 
 def by_hand(potential, atoms, labels, loss, forces, stress, features=None):

@@ -1,0 +1,122 @@
+"""Committees: the spread of their members, and the way from several potentials to one and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mlip.batch import AtomsBatch, pair_vectors, sum_per_structure
+from mlip.descriptors.backends import Featurizer, fastest
+from mlip.model.derivatives import forces_of
+from mlip.model.networks import AtomicNetworks
+from mlip.model.potential import Calibration, Potential
+from mlip.model.potential_pass import PotentialPass
+
+
+class Spread(NamedTuple):
+    """Standard deviations over the members of a committee, times its calibration."""
+
+    energy: Float[Tensor, "S"]  # eV, float64, of the total energy
+    forces: Float[Tensor, "N 3"]  # eV/Å, of each component
+    atomic_energies: Float[Tensor, "N"]  # eV, float64
+
+    def to(self, device: torch.device) -> Spread:
+        """The same on another device."""
+        return Spread(*(field.to(device) for field in self))
+
+
+@torch.no_grad()
+def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | None = None) -> Spread:
+    r"""Standard deviations of what `evaluate` gives the mean of.
+
+    .. math:: \sigma_y = \alpha_y \sqrt{\frac{1}{K-1} \sum_{m=1}^K (y_m - \bar y)^2}, \qquad
+              \mathbf F_m - \bar{\mathbf F} = \text{forces of } J^T (\mathbf g_m - \bar{\mathbf g})
+
+    with the K members, the feature gradients g of each, and the factors :math:`\alpha` of the calibration. Deviations
+    add up to zero, so that of the last member needs no product with the Jacobian J. The length of an atom's three force
+    components does not depend on how the structure is turned; each component does.
+
+    Raises:
+        ValueError: the potential is no committee.
+    """
+    if potential.members == 1:
+        raise ValueError("the potential has one member, which has no spread. Train with model.committee.members=4")
+    vectors = pair_vectors(batch).to(potential.dtype)
+    featurizer = features or fastest(potential.descriptor, vectors.device)
+    products = featurizer.products(batch.numbers, batch.pairs, vectors)
+    model = PotentialPass(potential, products.features, batch.numbers)
+    mean = model.mean()[1]
+    last = torch.zeros(len(batch.numbers), 3, dtype=vectors.dtype, device=vectors.device)
+    squares = torch.zeros_like(last)
+    for gradients in model.gradients[:-1]:
+        deviation = forces_of(batch, products.pair_gradients(gradients - mean))
+        squares += deviation.square()
+        last -= deviation
+    squares += last.square()
+    energies = torch.stack([sum_per_structure(energies, batch) for energies in model.energies])
+    factors = potential.calibration
+    return Spread(
+        factors.energy * energies.std(dim=0),
+        factors.forces * (squares / (potential.members - 1)).sqrt(),
+        factors.energy * model.energies.std(dim=0),
+    )
+
+
+def member_of(potential: Potential, member: int) -> Potential:
+    """One member of a committee as a potential of its own, which shares all weights with it."""
+    old = potential.networks
+    if not 0 <= member < old.members:
+        raise ValueError(f"member is {member}; expected 0 to {old.members - 1}")
+    first = member * len(old.hidden)
+    return _with_networks(potential, list(old.networks)[first : first + len(old.hidden)], 1)
+
+
+def committee_of(potentials: Sequence[Potential]) -> Potential:
+    """Potentials as one committee, which shares its weights with them; members of committees become members of it.
+
+    Raises:
+        ValueError: they differ in more than their weights.
+    """
+    first = potentials[0]
+    for other in potentials[1:]:
+        for name in ("elements", "functions", "widths", "activation", "energy_scale", "anchored", "dtype"):
+            if _facts(first)[name] != _facts(other)[name]:
+                raise ValueError(
+                    f"potentials with different {name} cannot be members of one committee. "
+                    "Train them from one config with different run.seed and the same data.split.seed"
+                )
+        for name, tensor in first.state_dict().items():
+            if not name.startswith("networks.") and not torch.equal(tensor, other.state_dict()[name]):
+                raise ValueError(
+                    f"potentials with different {name} cannot be members of one committee. "
+                    "Train them on the same structures"
+                )
+    networks = [network for potential in potentials for network in potential.networks.networks]
+    return _with_networks(first, networks, sum(potential.members for potential in potentials))
+
+
+def _facts(potential: Potential) -> dict[str, object]:
+    return {
+        "elements": potential.elements,
+        "functions": potential.descriptor.functions,
+        "widths": potential.networks.hidden,
+        "activation": potential.networks.activation,
+        "energy_scale": potential.energy_scale,
+        "anchored": potential.anchored,
+        "dtype": potential.dtype,
+    }
+
+
+def _with_networks(like: Potential, networks: Sequence[nn.Module], members: int) -> Potential:
+    """The same potential with other networks, not calibrated."""
+    made = AtomicNetworks(len(like.descriptor.functions), like.networks.hidden, like.networks.activation)
+    made.members, made.networks = members, nn.ModuleList(networks)
+    changed = copy(like)
+    changed._modules = dict(like._modules)  # a copy of a module shares this with it
+    changed.networks, changed.calibration = made, Calibration()
+    return changed
