@@ -99,7 +99,8 @@ def forward(first, last, networks, start, order, scale, inputs, work, outputs, g
             else:
                 by_value = _part(by_values, networks, start, e, layer)
                 np.dot(back, matrix, by_value)
-                back = by_value * _part(slopes, networks, start, e, layer)
+                back = np.empty_like(by_value)
+                _multiply(by_value, _part(slopes, networks, start, e, layer), back)
         for a in range(n):
             _divide(back[a], scale[e], gradients[m, order[start[e] + a]])
 
@@ -138,7 +139,7 @@ def backward(first, last, networks, start, order, scale, inputs, work, by_output
             if layer > 0:
                 x = _part(values, networks, start, e, layer)
                 change = _part(value_changes, networks, start, e, layer)
-            by_matrix += np.dot(back.T, x)
+            _add(np.dot(back.T, x), by_matrix)
             _add_rows(back, by_bias)
             if layer == depth:
                 _add_rows(change, by_matrix[0])
@@ -146,7 +147,7 @@ def backward(first, last, networks, start, order, scale, inputs, work, by_output
                 by_sum = np.empty((n, by_bias.shape[0]), inputs.dtype)
                 by_value = _part(by_values, networks, start, e, layer + 1)
                 _multiply(by_value, _part(slopes, networks, start, e, layer + 1), by_sum)
-                by_matrix += np.dot(by_sum.T, change)
+                _add(np.dot(by_sum.T, change), by_matrix)
             if layer > 0:
                 back = np.dot(back, matrix)
                 _through_activation(
@@ -161,6 +162,14 @@ def _multiply(x, y, result):
     for a in range(x.shape[0]):
         for w in range(x.shape[1]):
             result[a, w] = x[a, w] * y[a, w]
+
+
+@kernel
+def _add(x, result):
+    disjoint()
+    for a in range(x.shape[0]):
+        for w in range(x.shape[1]):
+            result[a, w] += x[a, w]
 
 
 @kernel

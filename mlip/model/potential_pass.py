@@ -57,9 +57,9 @@ class PotentialPass:
         return self.energies.mean(dim=0), self.gradients.mean(dim=0)
 
     def add_weight_gradients(self, by_energies: Float[Tensor, "K N"], by_gradients: Float[Tensor, "K N D"]) -> None:
-        """Add to each weight's `grad`, given a loss's derivatives by `energies` and by `gradients`."""
+        """Add to each weight's `grad`, given a loss's derivatives by `energies` and by `gradients`; these change."""
         by_outputs = (self._scale * by_energies).to(by_gradients.dtype)
-        self._pass.add_weight_gradients(by_outputs, self._scale * by_gradients)
+        self._pass.add_weight_gradients(by_outputs, by_gradients.mul_(self._scale))
         if self._lone is not None:
             by_lone = torch.zeros_like(self._lone.outputs).index_add_(1, self._element, by_outputs, alpha=-1)
             self._lone.add_weight_gradients(by_lone, torch.zeros_like(self._lone.gradients))

@@ -20,7 +20,7 @@ class SOAP(Optimizer):
 
     The eigenvectors are renewed every `basis_every` steps by one step of the power iteration and a QR decomposition.
     Biases, and sides of a matrix longer than `longest`, are not rotated. `weights` is one vector that holds everything;
-    `matrices` are views of it, (B,out,in) for B matrices of a shape. Where K members of a committee have B/K of these each,
+    `matrices` are views of it, (B,out,in) for B matrices of a shape. Where K members of a committee have B/K of these,
     and all the same inputs (`sharing` holds K, else 1), they share R and its eigenvectors, which would take most of the
     time; they give their gradients to R in turn, one in each step.
 

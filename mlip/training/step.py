@@ -75,8 +75,9 @@ class Step:
                 stress=of_each(lambda gradient: stress_of(batch, vectors, gradient), gradients) if stress else None,
             )
         terms, slopes = loss.with_slopes(predicted, labels, batch, weights)
-        by_gradients = torch.zeros_like(model.gradients)
-        if slopes.forces is not None:
+        if slopes.forces is None:
+            by_gradients = torch.zeros_like(model.gradients)
+        else:
             changes = forces_transposed(batch, slopes.forces)
             if slopes.stress is not None:
                 changes += stress_transposed(batch, vectors, slopes.stress)
