@@ -73,13 +73,11 @@ class SymmetryFunction:
             value = getattr(self, name)
             if not math.isfinite(value):
                 raise ValueError(f"{name} is {value}; it must be a finite number")
-            if name in ("eta", "power") and value < 0:
+            if name in ("eta", "power", "n") and value < 0:
                 unit = " Å⁻²" if name == "eta" else ""
                 raise ValueError(f"{name} is {value}{unit}; it must not be negative")
             if name == "zeta" and value < 1:
                 raise ValueError(f"zeta is {value}; at least 1 is needed for smooth forces")
-            if name == "n" and (value != int(value) or value < 0):
-                raise ValueError(f"n is {value}; expected a whole number that is not negative")
 
     @staticmethod
     def terms(

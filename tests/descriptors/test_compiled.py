@@ -227,6 +227,15 @@ def test_moments_and_triples_are_those_of_the_reference(zetas, numbers):
     all_products_are_those_of(reference, batch)
 
 
+def test_moments_of_weighted_neighbors():
+    """All neighbors as if of one element: many pair with those of the other."""
+    common = {"weights": ((1, 0.3), (8, 1.7)), "cutoff": 4.0, "eta": 0.03}
+    chosen = [Wide(**common, zeta=zeta, lambda_=sign) for zeta in (1.0, 2.0, 4.0) for sign in (-1.0, 1.0)]
+    reference = ACSF(ELEMENTS, chosen)
+    assert compiled(reference).functions.groups[0, 6] == 4
+    all_products_are_those_of(reference, to_batch(droplet(), reference.cutoff)[0])
+
+
 def test_moments_in_single_precision():
     """Also where the terms cancel: to 1e-6 of the largest."""
     reference = ACSF(ELEMENTS, behler_angular(ELEMENTS, kind="wide", cutoff=4.0, etas=[0.0, 0.3], zetas=range(1, 7)))

@@ -35,7 +35,7 @@ PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
         (lambda: LogNormal(neighbors=(1,), cutoff=4.0, r_s=1.0, width=0.0), "width is 0.0; a log_normal"),
         (lambda: LogNormal(neighbors=(1,), cutoff=4.0, r_s=1.0, width=0.3, power=-1.0), "power is -1.0"),
         (lambda: Bessel(neighbors=(1,), cutoff=4.0, n=0), "n is 0; a bessel"),
-        (lambda: Chebyshev(**PAIR, eta=1.0, r_s=1.0, n=1.5), "n is 1.5; expected a whole number"),
+        (lambda: Chebyshev(**PAIR, eta=1.0, r_s=1.0, n=-1), "n is -1; it must not be negative"),
         (lambda: Bessel(neighbors=(1,), weights=((1, 1.0),), cutoff=4.0, n=1), "there are weights; give one"),
         (lambda: Bessel(weights=((1, 0.0),), cutoff=4.0, n=1), "the weight of H is 0.0"),
         (lambda: Bessel(weights=((1, 1.0), (1, 2.0)), cutoff=4.0, n=1), "each element may have one"),
