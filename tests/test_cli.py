@@ -38,7 +38,7 @@ def test_help_is_quick():
     )
     done = python("-c", code)
     assert "status 0\nheavy []" in done.stdout, done.stdout + done.stderr
-    assert all(command in done.stdout for command in ("train", "evaluate", "md", "check", "schema"))
+    assert all(command in done.stdout for command in ("train", "evaluate", "md", "check", "lr-range", "schema"))
 
 
 def test_names_of_the_package_are_imported_when_used():
@@ -68,7 +68,7 @@ def test_options_are_not_abbreviated(tmp_path):
     assert mlip("train", "--qui", tmp_path / "config.yaml").status == 2
 
 
-COMMANDS = ["train", "learning-curve", "cross-validate", "tune", "evaluate", "md", "check", "schema"]
+COMMANDS = ["train", "learning-curve", "cross-validate", "tune", "evaluate", "md", "check", "descriptor", "lr-range", "schema"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

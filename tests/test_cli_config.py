@@ -31,6 +31,11 @@ def config(tmp_path):
         ("training.epochs=0", ["training.epochs is 0", "greater than or equal to 1"]),
         ("training.epochs=", ["training.epochs is None", "integer"]),
         ("training.epochs=true", ["training.epochs is True", "integer"]),
+        ("training.optimizer.name=lbfgs", ["lbfgs", "line search", "training.schedule.name=constant"]),
+        (
+            "training={optimizer: {name: lbfgs}, schedule: {name: constant}}",
+            ["training.batch_size is 8, set it to all"],
+        ),
         ("training.batch_size=-4", ["training.batch_size is -4"]),
         ("training.optimizer={name: adam, learning_rate: .nan}", ["training.optimizer.learning_rate", "finite"]),
         ("model.networks.hidden=8", ["model.networks.hidden is 8"]),

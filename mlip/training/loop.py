@@ -277,14 +277,14 @@ class Trainer:
 
     def _keep_if_better(self, what: str) -> None:
         """Make the weights as they are the best ones if the validation loss says so, or if there is none to say it."""
-        before, loss = self.progress.best_loss, math.nan
         if len(self.valid_examples):
+            before = self.progress.best_loss
             loss, _ = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            verdict = "kept" if loss < before else "not kept"
+            logger.info("%s: validation loss %.4e after %.4e, %s", what, loss, before, verdict)
             if not loss < before:
-                logger.info("%s: validation loss %.4e, not below %.4e; not kept", what, loss, before)
                 return
             self.progress = replace(self.progress, best_loss=loss)
-        logger.info("%s: validation loss %.4e after %.4e; kept", what, loss, before)
         self.best = self._weights()
 
     def _order(self) -> list[int]:

@@ -16,7 +16,7 @@ def test_each_element_has_its_own_network():
     made = networks()
     features = torch.randn(9, 6, dtype=torch.float64)
     element = torch.tensor([2, 0, 1, 0, 2, 2, 1, 0, 0])
-    found = made(features, element).detach()
+    found = made(features, element).detach()[0]
     for atom, e in enumerate(element.tolist()):
         expected = made.networks[e](features[atom : atom + 1])[0, 0].detach()
         assert float(found[atom]) == pytest.approx(float(expected), rel=1e-13)

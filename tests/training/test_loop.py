@@ -33,7 +33,9 @@ def ethanol(request):
     return read_structures(request.config.rootpath / "data" / "ethanol_xtb.npz")[:200:40]
 
 
-def make_trainer(structures, folder, *, valid=(), energy=1.0, forces=1.0, stress=0.0, rate=5e-3, **plan):
+def make_trainer(
+    structures, folder, *, valid=(), energy=1.0, forces=1.0, stress=0.0, rate=5e-3, optimizer="adam", **plan
+):
     functions = [
         *radial_grid(ELEMENTS, cutoff=4.5, count=8),
         *angular_grid(ELEMENTS, cutoff=3.5, shells=2, angles=4, eta=1.6, zeta=8.0),
@@ -54,7 +56,7 @@ def make_trainer(structures, folder, *, valid=(), energy=1.0, forces=1.0, stress
     loss = Loss(Term(energy), Term(forces), Term(stress))
     options = {"epochs": 150, "batch_size": 5, "stages": (Stage(1, loss, rate),), "schedule": constant(), **plan}
     return Trainer(
-        potential, lambda weights: make_optimizer("adam", weights, rate), train, held, Plan(**options), folder
+        potential, lambda weights: make_optimizer(optimizer, weights, rate), train, held, Plan(**options), folder
     )
 
 
@@ -120,6 +122,16 @@ def test_best_weights_on_the_validation_set_are_kept(ethanol, tmp_path):
     assert trainer.progress.best_epoch == 1 + int(np.argmin(losses)) < 25
     loss, _ = evaluate_examples(trainer.potential, trainer.valid_examples, trainer.stage.loss)
     assert loss == pytest.approx(min(losses), rel=1e-12)
+
+
+def test_line_searches_on_all_structures_never_raise_the_loss(ethanol, tmp_path):
+    """Gradient and loss agree, and belong to one and the same batch, or no step would be found."""
+    trainer = make_trainer(ethanol, tmp_path, optimizer="lbfgs", rate=1.0, batch_size=None, epochs=8)
+    trainer.run(quiet=True)
+    losses = [float(row["train_loss"]) for row in rows_of(tmp_path)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.01 * losses[0]
+    state = trainer.optimizer.state[trainer.step.weights.weights]
+    assert state["n_iter"] == 8 * 20 and len(state["old_dirs"]) > 90
 
 
 def test_average_of_the_last_epochs(ethanol, tmp_path):
