@@ -34,7 +34,7 @@ RADIAL_NEIGHBORS, ANGULAR_NEIGHBORS = 100, 40  # the most neighbors within a cut
 START = 0.85  # of the grids, in shortest distances
 FIRST_SEARCH, LAST_SEARCH = 3.0, 24.0  # Å
 CROWDED = 0.9  # share of the centers that the limits of neighbors hold for
-# Radial shells, angular shells and angles, from the finest grid that was worth its time to the coarsest.
+# Radial shells, angular shells and angles, from fine to coarse.
 GRIDS = ((32, 6, 10), (28, 5, 9), (24, 4, 8), (20, 4, 6), (16, 3, 6), (12, 3, 4), (10, 2, 4), (8, 2, 3), (6, 1, 3))
 SPARE = 3  # candidates for each function of the budget at most
 
@@ -79,14 +79,22 @@ def chosen_functions(
 ) -> list[SymmetryFunction]:
     """At most `budget` symmetry functions for these structures, always the same for the same seed.
 
+    They hold for centers of any element: a network reads all functions of the descriptor, so what is chosen for each
+    element apart would make every network wider.
+
     Raises:
         ValueError: no atom has a neighbor.
     """
     taken = sample(structures, elements, seed)
     lengths = lengths_of(taken, cutoff)
     functions = candidates(elements, lengths, budget, cutoff_function)
-    gram = gram_matrix(_features(taken, elements, functions))
-    return [functions[d] for d in sorted(METHODS[pruning](gram, budget))]
+    kept = METHODS[pruning](gram_matrix(_features(taken, elements, functions)), budget)
+    if not kept:
+        raise ValueError(
+            f"no symmetry function varies on the training structures with cutoffs of {lengths.radial} and "
+            f"{lengths.angular} Å. Give a larger cutoff in model.descriptor, or check data.units.length"
+        )
+    return [functions[d] for d in sorted(kept)]
 
 
 def sample(structures: Sequence[Structure], elements: Sequence[int], seed: int) -> Sample:

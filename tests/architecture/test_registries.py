@@ -11,6 +11,7 @@ from mlip.configfile import parse_config
 from mlip.data.read import READERS
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import KINDS
+from mlip.descriptors.selection import METHODS
 from mlip.model.networks import ACTIVATIONS
 from mlip.model.scaling import SCALINGS
 from mlip.training.loss import FORMS
@@ -33,12 +34,25 @@ def choices(section, field):
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
         (choices(model.Function, "kind"), KINDS),
+        (choices(model.AutoSet, "pruning"), METHODS),
         (
             [name for kind in get_args(get_args(training.Optimizer)[0]) for name in choices(kind, "name")],
             OPTIMIZERS,
         ),
     ],
-    ids=["activation", "cutoff", "energy", "length", "pressure", "format", "scaling", "form", "kind", "optimizer"],
+    ids=[
+        "activation",
+        "cutoff",
+        "energy",
+        "length",
+        "pressure",
+        "format",
+        "scaling",
+        "form",
+        "kind",
+        "pruning",
+        "optimizer",
+    ],
 )
 def test_choices(offered, known):
     assert sorted(offered) == sorted(known)

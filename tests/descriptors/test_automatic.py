@@ -108,6 +108,8 @@ def test_small_data(frames, copies):
 def test_atoms_without_neighbors_are_refused():
     with pytest.raises(ValueError, match=r"two atoms within 24\.0 Å.*data\.units\.length"):
         choose(structures_of(Atoms("Ne"), Atoms("Ar")))
+    with pytest.raises(ValueError, match=r"cutoffs of 0\.5 and 0\.5 Å.*larger cutoff"):
+        choose(structures_of(Atoms("HF", [[0, 0, 0], [0, 0, 0.92]])), cutoff=0.5)
 
 
 def test_the_choice_is_the_same_for_the_same_seed(monkeypatch):
