@@ -149,7 +149,8 @@ def plan_of(config: Config) -> Plan:
     else:
         shape = optimizers.constant()
     loss = Loss(*(_term(getattr(training.loss, name)) for name in ("energy", "forces", "stress")))
-    stages = [Stage(1, loss, training.optimizer.learning_rate)]
+    factor = training.fine_tuning.rate if training.start_from else 1.0
+    stages = [Stage(1, loss, factor * training.optimizer.learning_rate)]
     second = training.second_stage
     if second.start is not None:
         weights = {
@@ -158,7 +159,7 @@ def plan_of(config: Config) -> Plan:
             if (weight := getattr(second, f"{name}_weight")) is not None
         }
         rate = second.learning_rate or training.optimizer.learning_rate
-        stages.append(Stage(second.start, replace(loss, **weights), rate))
+        stages.append(Stage(second.start, replace(loss, **weights), factor * rate))
     return Plan(
         epochs=training.epochs,
         batch_size=training.batch_size,
