@@ -206,7 +206,8 @@ def plan_of(config: Config, train: AtomsBatch) -> Plan:
     terms = {name: getattr(training.loss, name) for name in ("energy", "forces", "stress")}
     automatic = {name for name, term in terms.items() if term.weight == "auto"}
     loss = with_automatic_weights(Loss(**{name: _term(term) for name, term in terms.items()}), automatic, train)
-    stages = [Stage(1, loss, training.optimizer.learning_rate)]
+    factor = training.fine_tuning.rate if training.start_from else 1.0
+    stages = [Stage(1, loss, factor * training.optimizer.learning_rate)]
     second = training.second_stage
     if second.start is not None:
         weights = {
@@ -215,7 +216,7 @@ def plan_of(config: Config, train: AtomsBatch) -> Plan:
             if (weight := getattr(second, f"{name}_weight")) is not None
         }
         rate = second.learning_rate or training.optimizer.learning_rate
-        stages.append(Stage(second.start, replace(loss, **weights), rate))
+        stages.append(Stage(second.start, replace(loss, **weights), factor * rate))
     return Plan(
         epochs=training.epochs,
         batch_size=None if training.batch_size == "all" else training.batch_size,

@@ -11,6 +11,7 @@ from ase.io import write
 from interfaces.command import mlip, refused
 from interfaces.trained import ETHANOL, TINY, ethanol
 
+from mlip.assembly import plan_of
 from mlip.configfile import load_config
 from mlip.data.read import read_structures
 from mlip.evaluation import evaluate_structures
@@ -211,3 +212,11 @@ def test_learning_goes_on_from_there(tmp_path, data):
     first = [float(line.split(",")[2]) for line in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]]
     old = [float(line.split(",")[2]) for line in (ethanol() / "metrics.csv").read_text().splitlines()[1:]]
     assert first[0] < old[0] and first[-1] < first[0]
+
+
+def test_every_learning_rate_is_multiplied(tmp_path, data):
+    second = "training.second_stage={start: 3, learning_rate: 1e-4}"
+    given = config(tmp_path, data / "shifted.xyz", second, "training.fine_tuning.rate=0.25")
+    assert [stage.learning_rate for stage in plan_of(given).stages] == [0.25 * 2e-3, 0.25 * 1e-4]
+    alone = config(tmp_path, data / "shifted.xyz", second, "training.start_from=null")
+    assert [stage.learning_rate for stage in plan_of(alone).stages] == [2e-3, 1e-4]

@@ -147,6 +147,9 @@ class FineTuning(Section):
         description="by model.reference_energies to what the potential leaves of the new energies, or as they are; "
         "those of new elements are always fitted or given",
     )
+    rate: float = Field(
+        0.3, gt=0, description="by which every learning rate is multiplied; steps from good weights are small"
+    )
 
 
 class Training(Section):

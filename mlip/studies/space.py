@@ -42,9 +42,14 @@ class Range:
     log: bool = False
     step: int | float | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether the values are whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
     def suggested(self, trial: Any, key: str) -> Any:
         """A value for the key."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
+        if self.whole:
             return trial.suggest_int(key, self.low, self.high, log=self.log, step=int(self.step or 1))
         return trial.suggest_float(key, float(self.low), float(self.high), log=self.log, step=self.step)
 
@@ -91,6 +96,8 @@ def _entry(where: str, key: Any, value: Any) -> Choices | Range:
     found = Range(**value)
     if not found.low < found.high or (found.step is not None and found.step <= 0):
         raise ValueError(f"{where} is {value}; expected low < high and step > 0")
+    if found.whole and isinstance(found.step, float):
+        raise ValueError(f"{where} is {value}; a range of whole numbers needs a whole step")
     if found.log and (found.low <= 0 or found.step is not None):
         raise ValueError(f"{where} is {value}; a logarithmic range needs low > 0 and no step")
     return found

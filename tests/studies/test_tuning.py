@@ -124,6 +124,7 @@ def test_a_trial_that_diverges_is_no_reason_to_stop(tmp_path):
         ({"training.batch_size": {"low": 1, "high": None}}, ("expected numbers low and high",)),
         ({"training.batch_size": {"low": 1, "high": 8, "log": "yes"}}, ("log true or false",)),
         ({"training.batch_size": {"low": 1, "high": 8, "step": 0}}, ("step > 0",)),
+        ({"training.batch_size": {"low": 1, "high": 8, "step": 0.5}}, ("needs a whole step",)),
         ({"model.scaling": ["half"]}, ("at least two different choices",)),
         ({"data.split.seed": {"low": 1, "high": 8}}, ("data.split.seed", "only keys of model and training")),
         ({"run.seed": [1, 2]}, ("run.seed", "only keys of model and training")),
