@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlip.assembly import functions_of, network_shapes, read_options, reference_energies_of
+from mlip.assembly import functions_of, network_shapes, read_options, reference_energies_of, repulsion_of
 from mlip.config import Config
 from mlip.data.read import read_structures
 from mlip.data.split import Split, read_split, split_indices
@@ -20,8 +21,11 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.store import bytes_needed
 from mlip.device import device_of
 from mlip.elements import symbol, symbols
+from mlip.model.targets import less_repulsion
 from mlip.structure import Structure
 from mlip.training.examples import Examples
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
 VALID_SHARE = 0.1  # of data.train, when the config says nothing
@@ -56,7 +60,8 @@ class Preparation:
     parts: Parts
     device: torch.device
     descriptor: ACSF
-    examples: dict[str, Examples]  # by part
+    targets: list[Structure]  # what the networks learn: parts.train less the repulsion
+    examples: dict[str, Examples]  # by part, with labels less the repulsion
     references: list[float]  # eV, by element
 
     def summary(self) -> dict[str, Any]:
@@ -123,14 +128,24 @@ def prepare(config: Config) -> Preparation:
     elements = sorted({int(z) for s in parts.train for z in s.numbers})
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
     network_shapes(config, elements)
-    references = reference_energies_of(config, parts.train, [*parts.train, *parts.valid, *parts.test], elements)
-    examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
+    repulsion = repulsion_of(config, descriptor)
+    targets = {name: less_repulsion(getattr(parts, name), repulsion) for name in PARTS}
+    touched = sum(target is not s for target, s in zip(targets["train"], parts.train, strict=True))
+    if touched:
+        logger.info(
+            "model.repulsion reaches into %d of %d training structures; the networks learn what it leaves of them",
+            touched,
+            len(parts.train),
+        )
+    everything = [structure for part in targets.values() for structure in part]
+    references = reference_energies_of(config, targets["train"], everything, elements)
+    examples = {name: Examples(targets[name], descriptor.cutoff, device) for name in PARTS}
     if not examples["train"].pairs:
         raise ValueError(
             f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned. "
             "Check data.units.length and the cutoffs in model.descriptor"
         )
-    return Preparation(config, parts, device, descriptor, examples, references)
+    return Preparation(config, parts, device, descriptor, targets["train"], examples, references)
 
 
 def read_parts(config: Config) -> Parts:

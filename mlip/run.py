@@ -86,6 +86,12 @@ def resume(folder: str | Path, *, quiet: bool = False) -> dict[str, Any]:
                 f"{folder}: the data changed since this run began (data.train is {config.data.train}); "
                 "resuming would mix two data sets. Restore the files, or start a new run"
             )
+        chosen = config.model.repulsion
+        if content.get("repulsion") != (chosen and chosen.model_dump()):
+            raise ValueError(
+                f"{folder}: the run began with model.repulsion {content.get('repulsion')}, {CONFIG_FILE} now says "
+                f"{chosen and chosen.model_dump()}; resuming would mix two models. Write it there as it was"
+            )
         potential = potential_from(content).to(ready.device)
     return _run(ready, folder, started, potential, quiet)
 
@@ -102,7 +108,7 @@ def _fit(ready: Preparation, folder: Path, started: float, saved: Potential | No
     if saved is None:
         features = features_by_element(ready.descriptor, examples["train"])
         report_redundancy(features, ready.descriptor)
-        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
+        potential = make_potential(config, ready.descriptor, ready.targets, ready.references, features)
         potential = potential.to(ready.device)
     else:
         potential = saved

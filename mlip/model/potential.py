@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbols
 from mlip.model.networks import AtomicNetworks
+from mlip.model.repulsion import ZBL
 from mlip.model.scaling import FeatureScaling
 
 
@@ -23,11 +24,13 @@ class Potential(nn.Module):
     with the element's network :math:`f_e`, scaled features :math:`\tilde G`, the energy scale s (eV), and the reference
     energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose features are all zero, have
     exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy.
+    `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 
     Raises:
-        ValueError: `reference_energies` has not one number for each element.
+        ValueError: `reference_energies` has not one number for each element, or the repulsion is for other elements or
+            reaches beyond the descriptor's cutoff.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Potential(nn.Module):
         *,
         energy_scale: float = 1.0,
         anchored: bool = False,
+        repulsion: ZBL | None = None,
     ) -> None:
         super().__init__()
         if len(reference_energies) != len(descriptor.elements):
@@ -46,11 +50,14 @@ class Potential(nn.Module):
                 f"{len(reference_energies)} reference energies for the {len(descriptor.elements)} elements "
                 f"{symbols(descriptor.elements)}; expected one each"
             )
+        if repulsion is not None:
+            require_within(repulsion, descriptor)
         self.descriptor = descriptor
         self.scaling = scaling
         self.networks = networks
         self.energy_scale = energy_scale
         self.anchored = anchored
+        self.repulsion = repulsion
         self.register_buffer("reference_energies", torch.tensor(reference_energies, dtype=torch.float64))
         self.reference_energies: Tensor
 
@@ -108,3 +115,22 @@ class Potential(nn.Module):
         element = torch.arange(len(self.elements), device=like.device)
         nothing = torch.zeros(len(element), len(self.descriptor.functions), dtype=like.dtype, device=like.device)
         return self.networks(self.scaling(nothing, element), element).double()
+
+
+def require_within(repulsion: ZBL, descriptor: ACSF) -> None:
+    """See that the descriptor's pairs are all that the repulsion needs.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if repulsion.elements != descriptor.elements:
+        raise ValueError(
+            f"the repulsion is for {symbols(repulsion.elements)}, the descriptor for {symbols(descriptor.elements)}; "
+            "expected the same elements"
+        )
+    if repulsion.cutoff > descriptor.cutoff:
+        raise ValueError(
+            f"model.repulsion reaches to {repulsion.cutoff:.2f} Å, beyond the descriptor's cutoff of "
+            f"{descriptor.cutoff} Å. Lower model.repulsion.outer, raise a cutoff in model.descriptor, or set "
+            "model.repulsion=null"
+        )

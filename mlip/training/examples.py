@@ -13,7 +13,7 @@ from mlip.structure import Structure
 
 
 class Examples:
-    """Structures with their pairs, made once, and their labels.
+    """Structures with their pairs, made once, and their labels; in a training those are less the repulsion.
 
     Raises:
         ValueError: a structure is unfit (`to_batch`); the message names it.

@@ -29,7 +29,8 @@ class Step:
               u = J v = \frac{\partial L}{\partial g}
 
     and the gradients by the weights from :math:`\partial L/\partial E` and u (`PotentialPass`). So J is used once
-    forwards and once backwards. The predictions are those of `evaluate`.
+    forwards and once backwards. The predictions are those of `evaluate` without repulsion, which has no weights: the
+    labels come less it (`model/targets.py`).
     """
 
     def __init__(self, potential: Potential, weights: WeightTable) -> None:

@@ -14,6 +14,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import Narrow, Radial, Shifted, SymmetryFunction, Wide
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
+from mlip.model.repulsion import ZBL
 from mlip.model.scaling import fitted_scaling
 from mlip.structure import Structure
 
@@ -128,6 +129,7 @@ def potential(
     scaling: str = "standard",
     anchored: bool = False,
     references: Sequence[float] = (-3.1, -7.7, 5.2),
+    repulsion: tuple[float, float] | None = None,
 ) -> Potential:
     """A potential with random weights, scaled on the features of random structures."""
     torch_generator = torch.Generator().manual_seed(seed)
@@ -144,6 +146,7 @@ def potential(
         references,
         energy_scale=math.sqrt(2.0),
         anchored=anchored,
+        repulsion=None if repulsion is None else ZBL(ELEMENTS, *repulsion),
     )
 
 
@@ -156,5 +159,6 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "polynomial cutoff": lambda: potential([*radial(4.0, "polynomial"), *shifted(3.2, "polynomial")], 6),
     "mixed cutoffs": lambda: potential(mixed_cutoffs(), 7, activation=("gelu", "sigmoid", "celu")),
     "per center": lambda: potential(per_center(), 8, anchored=True, scaling="half"),
+    "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
 }
