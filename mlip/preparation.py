@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Preparation:
         train = self.parts.train
         sizes = [len(s) for s in train]
         dtype = getattr(torch, self.config.run.dtype)
-        kept = sum(bytes_needed(self.descriptor, self.examples[name].atoms, dtype) for name in PARTS if name != "test")
+        kept = bytes_of_features(self.descriptor, [self.examples[name] for name in PARTS if name != "test"], dtype)
         return {
             "structures": {name: len(getattr(self.parts, name)) for name in PARTS},
             "elements": symbols(self.descriptor.elements),
@@ -88,6 +88,11 @@ class Preparation:
             "device": str(self.device),
             "run folder": self.config.run.dir,
         }
+
+
+def bytes_of_features(descriptor: ACSF, examples: Iterable[Examples], dtype: torch.dtype) -> int:
+    """Memory that the kept features of these structures take (bytes)."""
+    return sum(bytes_needed(descriptor, part.atoms, dtype, jacobians=part.needs_gradients) for part in examples)
 
 
 def _ranges(structures: Sequence[Structure]) -> dict[str, str]:
@@ -137,6 +142,11 @@ def prepare(config: Config) -> Preparation:
             touched,
             len(parts.train),
         )
+    if _only_differences(parts.train) and config.model.reference_energies.method in ("least_squares", "mean"):
+        logger.info(
+            "no training structure has an energy: forces and stress determine it but for a constant of each element, "
+            "which stays 0 eV; set model.reference_energies if you know it"
+        )
     everything = [structure for part in targets.values() for structure in part]
     references = reference_energies_of(config, targets["train"], everything, elements)
     examples = {name: Examples(targets[name], descriptor.cutoff, device) for name in PARTS}
@@ -171,21 +181,35 @@ def read_parts(config: Config) -> Parts:
             f"{data.train}: no structure has an energy, forces or stress to train on. "
             "Set data.energy_key and data.forces_key to their names in the file"
         )
-    if parts.valid and not _weighed(config, parts.valid):
+    weighed = _weighed(config, parts.train)
+    if not weighed and config.training.second_stage.start is None:
+        raise ValueError(
+            f"{data.train}: the training structures have no label that the loss weighs, so nothing can be learned. "
+            "Give a weight to what they have in training.loss"
+        )
+    judged = _weighed(config, parts.valid) - ({"energy"} if _only_differences(parts.train) else set())
+    if parts.valid and not judged:
         where = data.valid or data.train
         raise ValueError(
-            f"{where}: the validation structures have no label that the loss weighs, so no best epoch can be chosen. "
-            "Give labelled structures, or data.split.valid=0"
+            f"{where}: the validation structures have no label that the loss weighs and the training determines, so no "
+            "best epoch can be chosen. Give labelled structures, or data.split.valid=0"
         )
     require_known({int(z) for s in parts.train for z in s.numbers}, [*parts.valid, *parts.test], "training structure")
     return parts
 
 
-def _weighed(config: Config, structures: Sequence[Structure]) -> bool:
-    """Whether any structure has a label with a weight in the loss."""
+def _only_differences(structures: Sequence[Structure]) -> bool:
+    """Whether the labels leave the energy undetermined by a constant: forces and stress, but no energy."""
+    return not any(s.energy is not None for s in structures)
+
+
+def _weighed(config: Config, structures: Sequence[Structure]) -> set[str]:
+    """The kinds of labels that any structure has and the loss gives a weight."""
     loss = config.training.loss
     weights = {"energy": loss.energy.weight, "forces": loss.forces.weight, "stress": loss.stress.weight}
-    return any(getattr(s, name) is not None for name, weight in weights.items() if weight for s in structures)
+    return {
+        name for name, weight in weights.items() if weight and any(getattr(s, name) is not None for s in structures)
+    }
 
 
 def require_known(known: set[int], structures: Sequence[Structure], owner: str) -> None:

@@ -24,12 +24,12 @@ from mlip.data.split import write_split
 from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.backends import fastest
 from mlip.descriptors.parameters import redundant_functions
-from mlip.descriptors.store import FeatureStore, bytes_needed
+from mlip.descriptors.store import FeatureStore
 from mlip.device import configure_cpu, device_of
 from mlip.elements import symbol
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Potential
-from mlip.preparation import PARTS, Parts, Preparation, prepare
+from mlip.preparation import PARTS, Parts, Preparation, bytes_of_features, prepare
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer, evaluate_examples
 from mlip.training.optimizers import make_optimizer
@@ -165,7 +165,7 @@ def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examp
     """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to."""
     dtype = getattr(torch, config.run.dtype)
     kept = {name: part for name, part in examples.items() if name != "test" and len(part)}
-    size = sum(bytes_needed(descriptor, part.atoms, dtype) for part in kept.values()) / 1e9
+    size = bytes_of_features(descriptor, kept.values(), dtype) / 1e9
     place = config.training.cache
     if place == "auto":
         place = "memory" if size <= config.training.cache_limit else "off"
@@ -179,7 +179,9 @@ def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examp
     try:
         if place != "off":
             for name, part in kept.items():
-                part.store = FeatureStore(descriptor, part.atoms, dtype, paths.get(name))
+                part.store = FeatureStore(
+                    descriptor, part.atoms, dtype, paths.get(name), jacobians=part.needs_gradients
+                )
         yield
     finally:
         for path in paths.values():

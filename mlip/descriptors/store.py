@@ -65,6 +65,7 @@ class KeptFeatures:
 
     def pair_gradients(self, feature_gradients: Float[Tensor, "N D"]) -> Float[Tensor, "P 3"]:
         """The product with the transposed Jacobian."""
+        assert self._rows, "kept without Jacobians, so there is no force"
         result = self.features.new_zeros(self._pairs, 3)
         for rows in self._rows:
             if not isinstance(rows.jacobian, Tensor):
@@ -79,6 +80,7 @@ class KeptFeatures:
 
     def feature_changes(self, pair_changes: Float[Tensor, "P 3"]) -> Float[Tensor, "N D"]:
         """The product with the Jacobian."""
+        assert self._rows, "kept without Jacobians, so there is no force"
         result = torch.zeros_like(self.features)
         for rows in self._rows:
             if not isinstance(rows.jacobian, Tensor):
@@ -104,16 +106,24 @@ class FeatureStore:
     """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device.
 
     Of each pair it has only the functions that involve its neighbor's element. With a `path` the Jacobians are in that
-    file instead of memory.
+    file instead of memory; without `jacobians` only energies can be made of what is kept.
 
     Raises:
         ValueError: the file cannot be written.
     """
 
-    def __init__(self, descriptor: ACSF, atoms: Collection, dtype: torch.dtype, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        descriptor: ACSF,
+        atoms: Collection,
+        dtype: torch.dtype,
+        path: Path | None = None,
+        *,
+        jacobians: bool = True,
+    ) -> None:
         device = descriptor.index_of_number.device
         self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
-        layout = _Layout(descriptor)
+        layout = _Layout(descriptor, jacobians)
         self._pairs_of_kind = [kind.nonzero()[0] for kind in layout.masks(atoms.whole)]
         self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
         structure = atoms.whole.structure.numpy()
@@ -154,6 +164,8 @@ class FeatureStore:
         local = vectors[begin:end].to(device)
         backend = fastest(descriptor, device)
         self.features[first:last] = backend(numbers, pairs, local)[: last - first]
+        if not self.rows:
+            return
         jacobian = backend.jacobian(numbers, pairs, local)
         for rows, kind in zip(self.rows, self._pairs_of_kind, strict=True):
             a, b = np.searchsorted(kind, [begin, end])
@@ -176,9 +188,9 @@ class FeatureStore:
                     self._file.read_ahead(name, int(rows.start[structure]), int(rows.start[structure + 1]))
 
 
-def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> int:
+def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jacobians: bool = True) -> int:
     """Memory that a store of these structures takes (bytes)."""
-    layout = _Layout(descriptor)
+    layout = _Layout(descriptor, jacobians)
     size = len(atoms.whole.numbers) * len(descriptor.functions) * dtype.itemsize
     for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
         size += int(mask.sum()) * (3 * len(columns) * dtype.itemsize + 2 * torch.int32.itemsize)
@@ -186,13 +198,13 @@ def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> int
 
 
 class _Layout:
-    """Which functions a pair enters, by the elements of its center and neighbor."""
+    """Which functions a pair enters, by the elements of its center and neighbor; none without Jacobians."""
 
-    def __init__(self, descriptor: ACSF) -> None:
+    def __init__(self, descriptor: ACSF, jacobians: bool) -> None:
         count = len(descriptor.elements)
         masks = [involves(descriptor.functions, c, n) for c, n in product(descriptor.elements, repeat=2)]
         unique, kinds = torch.stack(masks).unique(dim=0, return_inverse=True)
-        self.columns = [mask.nonzero().flatten().to(descriptor.index_of_number.device) for mask in unique]
+        self.columns = [mask.nonzero().flatten().to(descriptor.index_of_number.device) for mask in unique if jacobians]
         self._kind = kinds.view(count, count).numpy()
         self._index = descriptor.index_of_number.cpu().numpy()
 

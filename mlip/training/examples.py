@@ -25,11 +25,17 @@ class Examples:
         self.labels = collate_labels([labels for _, labels in made])
         self.device = device
         self.store: FeatureStore | None = None
+        self.has_energy = any(structure.energy is not None for structure in structures)
         self.has_forces = any(structure.forces is not None for structure in structures)
         self.has_stress = any(structure.stress is not None for structure in structures)
 
     def __len__(self) -> int:
         return len(self.atoms)
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether there are labels that are derivatives of the energy."""
+        return self.has_forces or self.has_stress
 
     @property
     def shortest(self) -> float:

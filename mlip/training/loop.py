@@ -224,7 +224,10 @@ class Trainer:
             self.potential.networks.load_state_dict(self.average.weights)
         loss, row = train_loss, {}
         if len(self.valid_examples):
-            loss, errors = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            judge = self.stage.loss
+            if not self.train_examples.has_energy:  # what was learned leaves the energy a constant
+                judge = replace(judge, energy=replace(judge.energy, weight=0.0))
+            loss, errors = evaluate_examples(self.potential, self.valid_examples, judge)
             row = {"valid_loss": loss, **{f"valid_{k}": v for k, v in errors.results().items() if k != "structures"}}
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.see(loss)
@@ -313,9 +316,6 @@ def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | Non
 
 
 def _summary(row: Mapping[str, float]) -> str:
-    parts = [f"loss {row['train_loss']:.2e}"]
-    if "valid_energy_mae_per_atom" in row:
-        parts.append(f"valid {1e3 * row['valid_energy_mae_per_atom']:.2f} meV/atom")
-    if "valid_forces_mae" in row:
-        parts.append(f"{1e3 * row['valid_forces_mae']:.1f} meV/Å")
-    return ", ".join(parts)
+    shown = {"energy_mae_per_atom": "{:.2f} meV/atom", "forces_mae": "{:.1f} meV/Å", "stress_mae": "{:.2f} meV/Å³"}
+    errors = [text.format(1e3 * row[f"valid_{name}"]) for name, text in shown.items() if f"valid_{name}" in row]
+    return ", ".join([f"loss {row['train_loss']:.2e}", *(["valid " + errors[0], *errors[1:]] if errors else [])])
