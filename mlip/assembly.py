@@ -24,8 +24,9 @@ from mlip.descriptors.automatic import chosen_functions
 from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
 from mlip.model.networks import AtomicNetworks
-from mlip.model.potential import Potential
+from mlip.model.potential import Potential, require_within
 from mlip.model.reference import fitted_references, given_references, isolated_references
+from mlip.model.repulsion import ZBL, repulsion_from
 from mlip.model.scaling import fitted_scaling
 from mlip.structure import Structure
 from mlip.training import optimizers
@@ -143,6 +144,21 @@ def network_shapes(config: Config, elements: Sequence[int]) -> tuple[list[tuple[
     return hidden, [(o and o.activation) or networks.activation for o in overrides]
 
 
+def repulsion_of(config: Config, descriptor: ACSF) -> ZBL | None:
+    """The repulsion of the config for the descriptor's elements, if it has one.
+
+    Raises:
+        ValueError: it reaches beyond the descriptor's cutoff.
+    """
+    chosen = config.model.repulsion
+    if chosen is None:
+        return None
+    repulsion = repulsion_from(chosen.model_dump(), descriptor.elements)
+    assert repulsion is not None
+    require_within(repulsion, descriptor)
+    return repulsion
+
+
 def make_potential(
     config: Config,
     descriptor: ACSF,
@@ -150,7 +166,10 @@ def make_potential(
     references: Sequence[float],
     features: Sequence[Tensor],
 ) -> Potential:
-    """A potential with scaling from the features of each element's training atoms, and random weights."""
+    """A potential with scaling from the features of each element's training atoms, and random weights.
+
+    `structures` are those to train on, less the repulsion.
+    """
     hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
     members = config.model.committee.members
@@ -162,6 +181,7 @@ def make_potential(
         references,
         energy_scale=energy_scale(structures),
         anchored=config.model.reference_energies.method in ("isolated", "given"),
+        repulsion=repulsion_of(config, descriptor),
     )
 
 

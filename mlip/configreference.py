@@ -48,7 +48,7 @@ def _section_lines(section: type[BaseModel], depth: int) -> Iterator[str]:
             continue
         if depth == 0:
             yield ""
-        if len(models) == 1 and get_origin(field.annotation) is not dict:
+        if len(models) == 1 and get_origin(field.annotation) is not dict and field.default is not None:
             yield f"{pad}{name}:  # {(models[0].__doc__ or '').strip()}"
             if isinstance(field.default, models[0]):
                 models = [_with_defaults(models[0], field.default)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from mlip.structure import CHEMICAL_ELEMENTS
 
@@ -17,6 +17,14 @@ def symbols(numbers: Iterable[int]) -> str:
 def symbol(number: int) -> str:
     """Chemical symbol of an atomic number."""
     return str(chemical_symbols[number])
+
+
+def covalent_radius(number: int) -> float:
+    """Covalent radius of an element (Å).
+
+    Source: Cordero et al., Dalton Trans. 2832 (2008), as ASE carries it.
+    """
+    return float(covalent_radii[number])
 
 
 def atomic_number(name: str, origin: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of
+from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of, repulsion_of
 from mlip.config import Config
 from mlip.config.model import Committee, Model, Networks
 from mlip.descriptors.acsf import ACSF
@@ -27,7 +27,13 @@ from mlip.structure import Structure
 from mlip.training.examples import Examples
 
 KEY = "training.start_from"
-KEPT_SECTIONS = ("descriptor", "networks", "committee", "scaling")  # of the model, where the config does not give them
+KEPT_SECTIONS = (
+    "descriptor",
+    "networks",
+    "committee",
+    "scaling",
+    "repulsion",
+)  # of the model, where the config does not give them
 
 
 def start_of(config: Config) -> tuple[Config, Potential]:
@@ -130,6 +136,7 @@ def continued_potential(
         fitted_scaling(features, config.model.scaling),
         networks.to(getattr(torch, config.run.dtype)),
         [0.0] * len(descriptor.elements),
+        repulsion=repulsion_of(config, descriptor),
     ).to(train.device)
     seen = {z for z, values in zip(descriptor.elements, features, strict=True) if len(values)}
     take_over(potential, start, rescaled=seen if config.training.fine_tuning.scaling == "refit" else ())
@@ -160,7 +167,7 @@ def _fit_references(potential: Potential, examples: Examples, chosen: np.ndarray
         return
     predicted = np.concatenate(
         [
-            evaluate(potential, batch, forces=False, features=features).energy.cpu().numpy()
+            evaluate(potential, batch, forces=False, features=features, repulsion=False).energy.cpu().numpy()
             for batch, _, features in (examples.take(chunk) for chunk in examples.chunks())
         ]
     )

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from mlip.assembly import plan_of
 from mlip.config import Config
 from mlip.device import configure_cpu
+from mlip.featurization import kept_features
 from mlip.preparation import prepare
-from mlip.run import kept_features, new_potential
+from mlip.run import new_potential
 from mlip.training.examples import Examples
 from mlip.training.loop import Trainer
 from mlip.training.optimizers import make_optimizer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlip.assembly import functions_of, network_shapes, read_options, reference_energies_of, with_chosen_functions
+from mlip.assembly import (
+    functions_of,
+    network_shapes,
+    read_options,
+    reference_energies_of,
+    repulsion_of,
+    with_chosen_functions,
+)
 from mlip.config import Config
 from mlip.data.read import read_structures
 from mlip.data.split import Split, read_split, split_indices
@@ -23,8 +31,11 @@ from mlip.device import device_of
 from mlip.elements import symbol, symbols
 from mlip.fine_tuning import known_references, require_fitting, start_of
 from mlip.model.potential import Potential
+from mlip.model.targets import less_repulsion
 from mlip.structure import Structure
 from mlip.training.examples import Examples
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
 VALID_SHARE = 0.1  # of data.train, when the config says nothing
@@ -59,7 +70,8 @@ class Preparation:
     parts: Parts
     device: torch.device
     descriptor: ACSF
-    examples: dict[str, Examples]  # by part
+    targets: list[Structure]  # what the networks learn: parts.train less the repulsion
+    examples: dict[str, Examples]  # by part, with labels less the repulsion
     references: list[float]  # eV, by element; NaN: fitted to what `start` leaves of the energies
     start: Potential | None = None  # whose training is continued on these data
 
@@ -68,7 +80,7 @@ class Preparation:
         train = self.parts.train
         sizes = [len(s) for s in train]
         dtype = getattr(torch, self.config.run.dtype)
-        kept = sum(bytes_needed(self.descriptor, self.examples[name].atoms, dtype) for name in PARTS if name != "test")
+        kept = bytes_of_features(self.descriptor, [self.examples[name] for name in PARTS if name != "test"], dtype)
         return {
             "structures": {name: len(getattr(self.parts, name)) for name in PARTS},
             "elements": symbols(self.descriptor.elements),
@@ -90,6 +102,11 @@ class Preparation:
             "device": str(self.device),
             "run folder": self.config.run.dir,
         }
+
+
+def bytes_of_features(descriptor: ACSF, examples: Iterable[Examples], dtype: torch.dtype) -> int:
+    """Memory that the kept features of these structures take (bytes)."""
+    return sum(bytes_needed(descriptor, part.atoms, dtype, jacobians=part.needs_gradients) for part in examples)
 
 
 def _ranges(structures: Sequence[Structure]) -> dict[str, str]:
@@ -139,21 +156,35 @@ def prepare(config: Config, saved: Potential | None = None) -> Preparation:
             "give data.valid or data.split.valid, or set it to false"
         )
     elements = sorted({int(z) for s in parts.train for z in s.numbers} | set(start.elements if start else ()))
-    everything = [*parts.train, *parts.valid, *parts.test]
+    descriptor = ACSF(elements, functions_of(config, elements)).to(device)
+    repulsion = repulsion_of(config, descriptor)
+    targets = {name: less_repulsion(getattr(parts, name), repulsion) for name in PARTS}
+    touched = sum(target is not s for target, s in zip(targets["train"], parts.train, strict=True))
+    if touched:
+        logger.info(
+            "model.repulsion reaches into %d of %d training structures; the networks learn what it leaves of them",
+            touched,
+            len(parts.train),
+        )
+    everything = [structure for part in targets.values() for structure in part]
     if start:
         require_fitting(config, start, elements)
-        references = known_references(config, start, parts.train, everything, elements)
+        references = known_references(config, start, targets["train"], everything, elements)
     else:
         network_shapes(config, elements)
-        references = reference_energies_of(config, parts.train, everything, elements)
-    descriptor = ACSF(elements, functions_of(config, elements)).to(device)
-    examples = {name: Examples(getattr(parts, name), descriptor.cutoff, device) for name in PARTS}
+        references = reference_energies_of(config, targets["train"], everything, elements)
+        if _only_differences(parts.train) and config.model.reference_energies.method in ("least_squares", "mean"):
+            logger.info(
+                "no training structure has an energy: forces and stress determine it but for a constant of each "
+                "element, which stays 0 eV; set model.reference_energies if you know it"
+            )
+    examples = {name: Examples(targets[name], descriptor.cutoff, device) for name in PARTS}
     if not examples["train"].pairs:
         raise ValueError(
             f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned. "
             "Check data.units.length and the cutoffs in model.descriptor"
         )
-    return Preparation(config, parts, device, descriptor, examples, references, start)
+    return Preparation(config, parts, device, descriptor, targets["train"], examples, references, start)
 
 
 def read_parts(config: Config, known: Sequence[int] = ()) -> Parts:
@@ -179,22 +210,36 @@ def read_parts(config: Config, known: Sequence[int] = ()) -> Parts:
             f"{data.train}: no structure has an energy, forces or stress to train on. "
             "Set data.energy_key and data.forces_key to their names in the file"
         )
-    if parts.valid and not _weighed(config, parts.valid):
+    weighed = _weighed(config, parts.train)
+    if not weighed and config.training.second_stage.start is None:
+        raise ValueError(
+            f"{data.train}: the training structures have no label that the loss weighs, so nothing can be learned. "
+            "Give a weight to what they have in training.loss"
+        )
+    judged = _weighed(config, parts.valid) - ({"energy"} if _only_differences(parts.train) else set())
+    if parts.valid and not judged:
         where = data.valid or data.train
         raise ValueError(
-            f"{where}: the validation structures have no label that the loss weighs, so no best epoch can be chosen. "
-            "Give labelled structures, or data.split.valid=0"
+            f"{where}: the validation structures have no label that the loss weighs and the training determines, so no "
+            "best epoch can be chosen. Give labelled structures, or data.split.valid=0"
         )
     known_here = {int(z) for s in parts.train for z in s.numbers} | set(known)
     require_known(known_here, [*parts.valid, *parts.test], "training structure")
     return parts
 
 
-def _weighed(config: Config, structures: Sequence[Structure]) -> bool:
-    """Whether any structure has a label with a weight in the loss."""
+def _only_differences(structures: Sequence[Structure]) -> bool:
+    """Whether the labels leave the energy undetermined by a constant: forces and stress, but no energy."""
+    return not any(s.energy is not None for s in structures)
+
+
+def _weighed(config: Config, structures: Sequence[Structure]) -> set[str]:
+    """The kinds of labels that any structure has and the loss gives a weight."""
     loss = config.training.loss
     weights = {"energy": loss.energy.weight, "forces": loss.forces.weight, "stress": loss.stress.weight}
-    return any(getattr(s, name) is not None for name, weight in weights.items() if weight for s in structures)
+    return {
+        name for name, weight in weights.items() if weight and any(getattr(s, name) is not None for s in structures)
+    }
 
 
 def require_known(known: set[int], structures: Sequence[Structure], owner: str) -> None:

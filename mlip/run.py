@@ -7,26 +7,19 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mlip.assembly import make_potential, plan_of
-from mlip.batch import pair_vectors
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
-from mlip.descriptors.acsf import ACSF, applies
-from mlip.descriptors.backends import fastest
-from mlip.descriptors.redundancy import redundant_functions
-from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import configure_cpu, device_of
-from mlip.elements import symbol
+from mlip.featurization import features_by_element, kept_features, report_redundancy
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Calibration, Potential
@@ -101,6 +94,12 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
             raise ValueError(
                 f"{folder}: the data changed since this run began (data.train is {config.data.train}); "
                 "resuming would mix two data sets. Restore the files, or start a new run"
+            )
+        chosen = config.model.repulsion
+        if content.get("repulsion") != (chosen and chosen.model_dump()):
+            raise ValueError(
+                f"{folder}: the run began with model.repulsion {content.get('repulsion')}, {CONFIG_FILE} now says "
+                f"{chosen and chosen.model_dump()}; resuming would mix two models. Write it there as it was"
             )
         assert potential is not None
         potential.to(ready.device)
@@ -184,7 +183,7 @@ def new_potential(ready: Preparation) -> Potential:
     features = features_by_element(ready.descriptor, examples["train"])
     report_redundancy(features, ready.descriptor)
     if ready.start is None:
-        potential = make_potential(config, ready.descriptor, ready.parts.train, ready.references, features)
+        potential = make_potential(config, ready.descriptor, ready.targets, ready.references, features)
         return potential.to(ready.device)
     potential = continued_potential(
         config, ready.start, ready.descriptor, ready.references, features, examples["train"]
@@ -222,63 +221,6 @@ def require_free_folder(config: Config) -> None:
             f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}; "
             "replace it: run.overwrite=true; or choose another run.dir"
         )
-
-
-@contextmanager
-def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> Iterator[None]:
-    """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to."""
-    dtype = getattr(torch, config.run.dtype)
-    kept = {name: part for name, part in examples.items() if name != "test" and len(part)}
-    size = sum(bytes_needed(descriptor, part.atoms, dtype) for part in kept.values()) / 1e9
-    place = config.training.cache
-    if place == "auto":
-        place = "memory" if size <= config.training.cache_limit else "off"
-    paths = {name: Path(config.run.dir) / f"features_{name}.h5" for name in kept if place == "disk"}
-    logger.info(
-        "features and Jacobians (%d functions, %.2f GB): %s",
-        len(descriptor.functions),
-        size,
-        {"memory": "kept in memory", "disk": "kept on disk", "off": "computed in each step"}[place],
-    )
-    try:
-        if place != "off":
-            for name, part in kept.items():
-                part.store = FeatureStore(descriptor, part.atoms, dtype, paths.get(name))
-        yield
-    finally:
-        for path in paths.values():
-            path.unlink(missing_ok=True)
-
-
-def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
-    """Features of the training atoms, one float64 tensor per element; kept ones have the precision they are kept in."""
-    numbers = examples.atoms.whole.numbers
-    if examples.store:
-        features = examples.store.features.cpu()
-    else:
-        parts = []
-        with torch.no_grad():
-            for chunk in examples.chunks():
-                batch = examples.take(chunk)[0]
-                vectors = pair_vectors(batch)
-                parts.append(fastest(descriptor, vectors.device)(batch.numbers, batch.pairs, vectors).cpu())
-        features = torch.cat(parts)
-    return [features[numbers == z].double() for z in descriptor.elements]
-
-
-def report_redundancy(features: Sequence[Tensor], descriptor: ACSF) -> None:
-    """Log the functions that are constant on the training data or repeat another."""
-    for number, values in zip(descriptor.elements, features, strict=True):
-        columns = [d for d, function in enumerate(descriptor.functions) if applies(function, number)]
-        messages = redundant_functions(values[:, columns].numpy(), [descriptor.functions[d] for d in columns])
-        if messages:
-            logger.info(
-                "%s: %d of %d functions are constant on the data or repeat another, at a cost of time; e.g. %s",
-                symbol(number),
-                len(messages),
-                len(columns),
-                messages[0],
-            )
 
 
 def environment(config: Config) -> dict[str, Any]:

@@ -29,6 +29,10 @@ PRESSURE: dict[str, float] = {
 }
 
 
+# e²/(4 pi epsilon_0), the energy of two elementary charges times their distance (eV Å).
+COULOMB: float = ase_units.Hartree * ase_units.Bohr
+
+
 def factor(table: dict[str, float], unit: str, option: str) -> float:
     """Factor that turns a value in `unit` into eV, Å or eV/Å³.
 

@@ -29,7 +29,7 @@ from mlip.config import Config
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.store import FeatureStore
 from mlip.device import configure_cpu, denormals_are_zero
-from mlip.run import features_by_element
+from mlip.featurization import features_by_element
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 from mlip.training.loop import Trainer

@@ -24,9 +24,9 @@ from mlip.data.read import read_structures
 from mlip.descriptors.acsf import ACSF
 from mlip.device import configure_cpu
 from mlip.elements import symbol
+from mlip.featurization import features_by_element
 from mlip.model.networks import ACTIVATIONS
 from mlip.model.potential import Potential
-from mlip.run import features_by_element
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 

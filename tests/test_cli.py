@@ -68,7 +68,18 @@ def test_options_are_not_abbreviated(tmp_path):
     assert mlip("train", "--qui", tmp_path / "config.yaml").status == 2
 
 
-COMMANDS = ["train", "learning-curve", "cross-validate", "tune", "evaluate", "md", "check", "descriptor", "lr-range", "schema"]
+COMMANDS = [
+    "train",
+    "learning-curve",
+    "cross-validate",
+    "tune",
+    "evaluate",
+    "md",
+    "check",
+    "descriptor",
+    "lr-range",
+    "schema",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

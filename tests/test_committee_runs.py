@@ -75,8 +75,8 @@ def test_factors_make_the_ratio_on_validation_data_one():
 def test_first_member_starts_as_the_single_potential(tmp_path):
     """One seed, the same first weights; without a committee nothing is different."""
     from mlip.assembly import make_potential
+    from mlip.featurization import features_by_element
     from mlip.preparation import prepare
-    from mlip.run import features_by_element
 
     made = []
     for members, subsets in ((1, "all"), (3, "all")):

@@ -12,13 +12,14 @@ from interfaces.command import mlip, refused
 from interfaces.trained import ETHANOL, TINY, ethanol
 
 from mlip.assembly import plan_of
+from mlip.batch import collate
 from mlip.configfile import load_config
 from mlip.data.read import read_structures
 from mlip.evaluation import evaluate_structures
+from mlip.featurization import features_by_element
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import load_content, load_potential, save_potential
 from mlip.preparation import prepare
-from mlip.run import features_by_element
 from mlip.training.loop import Trainer
 
 SHORT = [text for text in TINY if not text.startswith(("model.", "data."))]
@@ -217,6 +218,6 @@ def test_learning_goes_on_from_there(tmp_path, data):
 def test_every_learning_rate_is_multiplied(tmp_path, data):
     second = "training.second_stage={start: 3, learning_rate: 1e-4}"
     given = config(tmp_path, data / "shifted.xyz", second, "training.fine_tuning.rate=0.25")
-    assert [stage.learning_rate for stage in plan_of(given).stages] == [0.25 * 2e-3, 0.25 * 1e-4]
+    assert [stage.learning_rate for stage in plan_of(given, collate([])).stages] == [0.25 * 2e-3, 0.25 * 1e-4]
     alone = config(tmp_path, data / "shifted.xyz", second, "training.start_from=null")
-    assert [stage.learning_rate for stage in plan_of(alone).stages] == [2e-3, 1e-4]
+    assert [stage.learning_rate for stage in plan_of(alone, collate([])).stages] == [2e-3, 1e-4]

@@ -240,6 +240,20 @@ class Committee(Section):
         return self
 
 
+class Zbl(Section):
+    """Screened repulsion of the nuclei (Ziegler, Biersack, Littmark 1985), so that atoms never fuse."""
+
+    name: Literal["zbl"]
+    inner: float = Field(0.35, ge=0, description="full strength up to here, in units of the sum of covalent radii")
+    outer: float = Field(0.7, gt=0, le=2, description="nothing from here on, in the same units; bonds are near 1")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Zbl:
+        if not self.inner < self.outer:
+            raise ValueError(f"inner is {self.inner} and outer {self.outer}; expected inner < outer")
+        return self
+
+
 class Model(Section):
     """Descriptor and networks."""
 
@@ -260,6 +274,9 @@ class Model(Section):
         description="feature scaling: one scale for all, half-way to unit spread, unit spread, to [0, 1], or none",
     )
     reference_energies: ReferenceEnergies = ReferenceEnergies()
+    repulsion: Zbl | None = Field(
+        None, description="added to the networks for atoms closer than any bond; null: only what they learn from data"
+    )
 
     @field_validator("descriptor", mode="before")
     @classmethod

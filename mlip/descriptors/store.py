@@ -65,6 +65,7 @@ class KeptFeatures:
 
     def pair_gradients(self, feature_gradients: Float[Tensor, "*K N D"]) -> Float[Tensor, "*K P 3"]:
         """The product with the transposed Jacobian, of one vector or of K."""
+        assert self._rows, "kept without Jacobians, so there is no force"
         given = feature_gradients.detach().view(-1, *self.features.shape)
         result = given.new_zeros(len(given), self._pairs, 3)
         for rows in self._rows:
@@ -80,6 +81,7 @@ class KeptFeatures:
 
     def feature_changes(self, pair_changes: Float[Tensor, "*K P 3"]) -> Float[Tensor, "*K N D"]:
         """The product with the Jacobian, of one vector or of K."""
+        assert self._rows, "kept without Jacobians, so there is no force"
         given = pair_changes.detach().view(-1, self._pairs, 3)
         result = given.new_zeros(len(given), *self.features.shape)
         for rows in self._rows:
@@ -106,29 +108,37 @@ class FeatureStore:
     """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device.
 
     Of each pair it has only the functions that involve its neighbor's element. With a `path` the Jacobians are in that
-    file instead of memory.
+    file instead of memory; without `jacobians` only energies can be made of what is kept.
 
     Raises:
         ValueError: the file cannot be written.
     """
 
-    def __init__(self, descriptor: ACSF, atoms: Collection, dtype: torch.dtype, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        descriptor: ACSF,
+        atoms: Collection,
+        dtype: torch.dtype,
+        path: Path | None = None,
+        *,
+        jacobians: bool = True,
+    ) -> None:
         device = descriptor.index_of_number.device
         self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
-        layout = _Layout(descriptor)
+        layout = _Layout(descriptor, jacobians)
         self._pairs_of_kind = [kind.nonzero()[0] for kind in layout.masks(atoms.whole)]
         self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
         structure = atoms.whole.structure.numpy()
         center = atoms.whole.pairs[0].numpy()
         sizes = [(len(p), 3, len(c)) for c, p in zip(layout.columns, self._pairs_of_kind, strict=True)]
-        jacobians = [torch.empty(size, dtype=dtype, device=device) for size in sizes] if path is None else []
+        arrays = [torch.empty(size, dtype=dtype, device=device) for size in sizes] if path is None else []
         self._file = None
         if path is not None:
             names = {f"jacobian_{kind}": size for kind, size in enumerate(sizes)}
             self._file = ArrayFile(path, names, torch.empty(0, dtype=dtype).numpy().dtype)
-            jacobians = [torch.from_numpy(array) for array in self._file.arrays.values()]
+            arrays = [torch.from_numpy(array) for array in self._file.arrays.values()]
         self.rows = []
-        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, jacobians, strict=True):
+        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, arrays, strict=True):
             owner = structure[center[pairs]]
             rows = Rows(
                 start=np.searchsorted(owner, np.arange(len(atoms) + 1)),
@@ -156,6 +166,8 @@ class FeatureStore:
         local = vectors[begin:end].to(device)
         backend = fastest(descriptor, device)
         self.features[first:last] = backend(numbers, pairs, local)[: last - first]
+        if not self.rows:
+            return
         jacobian = backend.jacobian(numbers, pairs, local)
         for rows, kind in zip(self.rows, self._pairs_of_kind, strict=True):
             a, b = np.searchsorted(kind, [begin, end])
@@ -178,9 +190,9 @@ class FeatureStore:
                     self._file.read_ahead(name, int(rows.start[structure]), int(rows.start[structure + 1]))
 
 
-def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> int:
+def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jacobians: bool = True) -> int:
     """Memory that a store of these structures takes (bytes)."""
-    layout = _Layout(descriptor)
+    layout = _Layout(descriptor, jacobians)
     size = len(atoms.whole.numbers) * len(descriptor.functions) * dtype.itemsize
     for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
         size += int(mask.sum()) * (3 * len(columns) * dtype.itemsize + 2 * torch.int32.itemsize)
@@ -188,13 +200,13 @@ def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype) -> int
 
 
 class _Layout:
-    """Which functions a pair enters, by the elements of its center and neighbor."""
+    """Which functions a pair enters, by the elements of its center and neighbor; none without Jacobians."""
 
-    def __init__(self, descriptor: ACSF) -> None:
+    def __init__(self, descriptor: ACSF, jacobians: bool) -> None:
         count = len(descriptor.elements)
         masks = [involves(descriptor.functions, c, n) for c, n in product(descriptor.elements, repeat=2)]
         unique, kinds = torch.stack(masks).unique(dim=0, return_inverse=True)
-        self.columns = [mask.nonzero().flatten().to(descriptor.index_of_number.device) for mask in unique]
+        self.columns = [mask.nonzero().flatten().to(descriptor.index_of_number.device) for mask in unique if jacobians]
         self._kind = kinds.view(count, count).numpy()
         self._index = descriptor.index_of_number.cpu().numpy()
 

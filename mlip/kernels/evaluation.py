@@ -11,6 +11,7 @@ from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.neighborhoods import add_neighbors
 from mlip.kernels.network import block_energies, room_for_networks
 from mlip.kernels.products import add_product, find_triples, room_for
+from mlip.kernels.repulsion import add_repulsion
 
 # Pairs by center: start (N+1), element (N,), center and neighbor (P,), element of the neighbor (P,), shifts (P,3).
 Topology = namedtuple("Topology", "start element center neighbor of_neighbor shifts")
@@ -19,7 +20,7 @@ Scratch = namedtuple("Scratch", "vectors features by_features")
 
 
 @kernel(allocates=True)
-def evaluate_blocks(bounds, topology, positions, cell, functions, networks, energies, gradients, virials):
+def evaluate_blocks(bounds, topology, positions, cell, functions, networks, repulsion, energies, gradients, virials):
     """Energies of the atoms in some blocks, gradients of their pairs, and each block's sum of vector times gradient."""
     real, width = networks.weights.dtype, networks.widths[0, 0]
     room = room_for(real, bounds, topology.start, functions)
@@ -27,13 +28,15 @@ def evaluate_blocks(bounds, topology, positions, cell, functions, networks, ener
     layers = room_for_networks(networks, most)
     scratch = Scratch(np.empty((neighbors, 3)), np.empty((most, width), real), np.empty((most, width), real))
     _evaluate(
-        bounds, topology, positions, cell, functions, networks, room, layers, scratch, energies, gradients, virials
+        bounds, topology, positions, cell, functions, networks, repulsion,
+        room, layers, scratch, energies, gradients, virials
     )  # fmt: skip
 
 
 @kernel
 def _evaluate(
-    bounds, topology, positions, cell, functions, networks, room, layers, scratch, energies, gradients, virials
+    bounds, topology, positions, cell, functions, networks, repulsion,
+    room, layers, scratch, energies, gradients, virials
 ):  # fmt: skip
     """The same in arrays that are there.
 
@@ -56,6 +59,9 @@ def _evaluate(
         block_energies(networks, element, features[:count], layers, energies[begin:end], by_features[:count])
         gradients[a:b] = 0.0
         add_product(GRADIENTS, element, functions, room, used, filled, by_features, gradients)
+        if repulsion.shape[1] > 0:
+            of_neighbor, added = topology.of_neighbor[a:b], energies[begin:end]
+            add_repulsion(repulsion, element, start[begin : end + 1], of_neighbor, vectors, added, gradients[a:b])
         _add_virial(vectors[: b - a], gradients[a:b], virials[block])
 
 

@@ -15,10 +15,11 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Calibration, Potential
+from mlip.model.repulsion import repulsion_from
 from mlip.model.scaling import FeatureScaling
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
-VERSION = 1
+VERSION = 2  # of what is written; 1 knew no repulsion
 POTENTIAL_FILE = "potential.pt"
 
 
@@ -55,7 +56,9 @@ def load_content(path: str | Path) -> dict[str, Any]:
 def fingerprint(potential: Potential) -> str:
     """A hash of everything that makes a potential's predictions."""
     content = potential_content(potential)
-    digest = hashlib.sha256(repr([value for name, value in content.items() if name != "state"]).encode())
+    digest = hashlib.sha256(
+        repr([value for name, value in content.items() if name != "state" and value is not None]).encode()
+    )
     for name, tensor in content["state"].items():
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
@@ -73,6 +76,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "activation": potential.networks.activation,
         "energy_scale": potential.energy_scale,
         "anchored": potential.anchored,
+        "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),
         "dtype": str(potential.dtype).removeprefix("torch."),
         "state": {name: tensor.detach().cpu().clone() for name, tensor in potential.state_dict().items()},
     }
@@ -90,6 +94,7 @@ def potential_from(content: dict[str, Any]) -> Potential:
         energy_scale=content["energy_scale"],
         anchored=content["anchored"],
         calibration=Calibration(*content.get("calibration", Calibration())),
+        repulsion=repulsion_from(content.get("repulsion"), elements),
     )
     potential.networks.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])

@@ -20,6 +20,7 @@ def evaluate(
     stress: bool = True,
     train: bool = False,
     features: Featurizer | None = None,
+    repulsion: bool = True,
 ) -> Properties:
     r"""Energy of every structure, and its derivatives from one gradient by the pair vectors.
 
@@ -31,16 +32,21 @@ def evaluate(
     `train` keeps the graph, so that anything made of energy, forces and stress can be differentiated by the weights.
     `features` replaces the fastest backend of the descriptor by something with the same values, such as the reference
     (`potential.descriptor`) or features kept from an earlier pass.
-    Stress needs forces.
+    Stress needs forces. Without `repulsion` the potential's repulsion is left out, for labels from which it was taken.
 
     Returns:
         energy in eV (float64), forces in eV/Å and stress in eV/Å³ (ASE's sign, NaN for a structure without a volume) in
         the potential's dtype, atomic energies in eV (float64); forces and stress are None unless asked for.
         Those of a committee are the mean of its members'.
     """
-    vectors = pair_vectors(batch).to(potential.dtype)
+    exact = pair_vectors(batch)
+    vectors = exact.to(potential.dtype)
     featurizer = features or fastest(potential.descriptor, vectors.device)
     energies, gradient = (_differentiable if train else _by_products)(potential, batch, vectors, featurizer, forces)
+    if repulsion and potential.repulsion is not None:
+        added, by_vectors = potential.repulsion(batch.numbers, batch.pairs, exact)
+        energies = energies + added
+        gradient = None if gradient is None else gradient + by_vectors.to(gradient.dtype)
     result = Properties(energy=sum_per_structure(energies, batch), atomic_energies=energies)
     if gradient is None:
         return result

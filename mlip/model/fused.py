@@ -39,6 +39,7 @@ class FusedPotential:
         self.potential = potential
         self.features = compiled(potential.descriptor)
         self.networks, self.offsets = _tables(potential)
+        self.repulsion = _repulsion_tables(potential)
         self._searched: AtomsBatch | None = None  # the batch that these two are of
         self._topology: Any = None
         self._bounds: Any = None
@@ -70,6 +71,7 @@ class FusedPotential:
                 cell,
                 self.features.functions,
                 self.networks,
+                self.repulsion,
                 outputs,
                 gradients,
                 virials[first:last],
@@ -98,6 +100,15 @@ class FusedPotential:
             self._bounds = block_bounds(table.start, self.features.angular_groups)
             self._searched = batch
         return self._topology, self._bounds
+
+
+def _repulsion_tables(potential: Potential) -> np.ndarray:
+    """What the kernel of the repulsion wants for each pair of elements (4,E,E); of no elements if there is none."""
+    repulsion = potential.repulsion
+    if repulsion is None:
+        return np.empty((4, 0, 0))
+    tables = repulsion.strength, repulsion.decay, repulsion.inner, repulsion.outer
+    return np.stack([table.cpu().numpy() for table in tables])
 
 
 def _volume(cell: np.ndarray) -> float:

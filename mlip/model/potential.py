@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbols
 from mlip.model.networks import AtomicNetworks
+from mlip.model.repulsion import ZBL
 from mlip.model.scaling import FeatureScaling
 
 
@@ -33,11 +34,13 @@ class Potential(nn.Module):
     exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy. A
     committee has several networks for each element, and its energies are their mean; `calibration` is what the standard
     deviations over its members are multiplied with.
+    `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 
     Raises:
-        ValueError: `reference_energies` has not one number for each element.
+        ValueError: `reference_energies` has not one number for each element, or the repulsion is for other elements or
+            reaches beyond the descriptor's cutoff.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Potential(nn.Module):
         energy_scale: float = 1.0,
         anchored: bool = False,
         calibration: Calibration | None = None,
+        repulsion: ZBL | None = None,
     ) -> None:
         super().__init__()
         if len(reference_energies) != len(descriptor.elements):
@@ -57,12 +61,15 @@ class Potential(nn.Module):
                 f"{len(reference_energies)} reference energies for the {len(descriptor.elements)} elements "
                 f"{symbols(descriptor.elements)}; expected one each"
             )
+        if repulsion is not None:
+            require_within(repulsion, descriptor)
         self.descriptor = descriptor
         self.scaling = scaling
         self.networks = networks
         self.energy_scale = energy_scale
         self.anchored = anchored
         self.calibration = calibration or Calibration()
+        self.repulsion = repulsion
         self.register_buffer("reference_energies", torch.tensor(reference_energies, dtype=torch.float64))
         self.reference_energies: Tensor
 
@@ -129,3 +136,22 @@ class Potential(nn.Module):
         element = torch.arange(len(self.elements), device=like.device)
         nothing = torch.zeros(len(element), len(self.descriptor.functions), dtype=like.dtype, device=like.device)
         return self.networks(self.scaling(nothing, element), element).double()
+
+
+def require_within(repulsion: ZBL, descriptor: ACSF) -> None:
+    """See that the descriptor's pairs are all that the repulsion needs.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if repulsion.elements != descriptor.elements:
+        raise ValueError(
+            f"the repulsion is for {symbols(repulsion.elements)}, the descriptor for {symbols(descriptor.elements)}; "
+            "expected the same elements"
+        )
+    if repulsion.cutoff > descriptor.cutoff:
+        raise ValueError(
+            f"model.repulsion reaches to {repulsion.cutoff:.2f} Å, beyond the descriptor's cutoff of "
+            f"{descriptor.cutoff} Å. Lower model.repulsion.outer, raise a cutoff in model.descriptor, or set "
+            "model.repulsion=null"
+        )

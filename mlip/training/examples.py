@@ -15,7 +15,7 @@ from mlip.structure import Structure
 
 
 class Examples:
-    """Structures with their pairs, made once, and their labels.
+    """Structures with their pairs, made once, and their labels; in a training those are less the repulsion.
 
     Raises:
         ValueError: a structure is unfit (`to_batch`); the message names it.
@@ -30,11 +30,17 @@ class Examples:
         self.weights: Float[Tensor, "K S"] | None = (
             None  # how much each structure counts for each member of a committee
         )
+        self.has_energy = any(structure.energy is not None for structure in structures)
         self.has_forces = any(structure.forces is not None for structure in structures)
         self.has_stress = any(structure.stress is not None for structure in structures)
 
     def __len__(self) -> int:
         return len(self.atoms)
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether there are labels that are derivatives of the energy."""
+        return self.has_forces or self.has_stress
 
     @property
     def shortest(self) -> float:

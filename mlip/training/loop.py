@@ -180,6 +180,14 @@ class Trainer:
         """The stage of the epoch under way."""
         return [stage for stage in self.plan.stages if stage.first_epoch <= self.progress.epoch][-1]
 
+    @property
+    def _judge(self) -> Loss:
+        """The loss on validation structures that decides what is best."""
+        loss = self.stage.loss
+        if self.train_examples.has_energy:
+            return loss
+        return replace(loss, energy=replace(loss.energy, weight=0.0))  # what was learned leaves the energy a constant
+
     def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
         """The rest of the epoch under way; returns its row of metrics."""
         order = self._order()
@@ -252,7 +260,7 @@ class Trainer:
             self.potential.networks.load_state_dict(self.average.weights)
         loss, row = train_loss, {}
         if len(self.valid_examples):
-            loss, errors = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            loss, errors = evaluate_examples(self.potential, self.valid_examples, self._judge)
             row = {"valid_loss": loss, **{f"valid_{k}": v for k, v in errors.results().items() if k != "structures"}}
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.see(loss)
@@ -279,7 +287,7 @@ class Trainer:
         """Make the weights as they are the best ones if the validation loss says so, or if there is none to say it."""
         if len(self.valid_examples):
             before = self.progress.best_loss
-            loss, _ = evaluate_examples(self.potential, self.valid_examples, self.stage.loss)
+            loss, _ = evaluate_examples(self.potential, self.valid_examples, self._judge)
             verdict = "kept" if loss < before else "not kept"
             logger.info("%s: validation loss %.4e after %.4e, %s", what, loss, before, verdict)
             if not loss < before:

@@ -77,7 +77,7 @@ def reliability_of(potential: Potential, examples: Examples) -> Reliability:
     found = Reliability()
     for chunk in examples.chunks():
         batch, labels, features = examples.take(chunk)
-        predicted = evaluate(potential, batch, stress=False, features=features)
+        predicted = evaluate(potential, batch, stress=False, features=features, repulsion=False)
         found.add(predicted, spread(potential, batch, features=features), labels)
     return found
 

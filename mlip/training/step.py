@@ -31,8 +31,9 @@ class Step:
               u = J v = \frac{\partial L}{\partial g}
 
     and the gradients by the weights from :math:`\partial L/\partial E` and u (`PotentialPass`). So J is used once
-    forwards and once backwards. The predictions are those of `evaluate`. Members of a committee are trained each by its
-    own loss, with one reading of kept features and their Jacobian for all of them.
+    forwards and once backwards. The predictions are those of `evaluate` without repulsion, which has no weights: the
+    labels come less it (`model/targets.py`). Members of a committee are trained each by its own loss, with one reading
+    of kept features and their Jacobian for all of them.
     """
 
     def __init__(self, potential: Potential, weights: WeightTable) -> None:

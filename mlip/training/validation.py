@@ -12,7 +12,7 @@ from mlip.training.metrics import Errors
 
 
 def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | None = None) -> tuple[float, Errors]:
-    """Loss and errors of a potential on labelled structures, whatever the chunks they are evaluated in.
+    """Loss and errors of a potential on structures with labels less its repulsion, whatever the chunks they come in.
 
     Each term of the loss is its mean over all components that have a label; the loss is zero if none is given.
     """
@@ -26,6 +26,7 @@ def evaluate_examples(potential: Potential, examples: Examples, loss: Loss | Non
             forces=examples.has_forces or examples.has_stress,
             stress=examples.has_stress,
             features=features,
+            repulsion=False,
         )
         errors.add(predicted, labels, batch)
         if loss:

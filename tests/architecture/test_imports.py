@@ -28,6 +28,7 @@ LAYERS = [
     ["assembly"],
     ["fine_tuning"],
     ["preparation"],
+    ["featurization"],
     ["run", "evaluation"],
     ["lr_range"],
     ["inspection"],

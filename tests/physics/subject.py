@@ -50,9 +50,10 @@ def subject_of(
     """The laws' view of a potential; `change` alters each batch on its way, `features` is another backend."""
     elements = potential.elements
     functions = potential.descriptor.functions
+    ends = set() if potential.repulsion is None else set(potential.repulsion.outer.flatten().tolist())
     return Subject(
         predictor(potential, change, features),
-        tuple(sorted({function.cutoff for function in functions})),
+        tuple(sorted({function.cutoff for function in functions} | ends)),
         dict(zip(elements, potential.isolated_energies().tolist(), strict=True)),
         dict(zip(elements, potential.reference_energies.tolist(), strict=True)) if potential.anchored else None,
     )

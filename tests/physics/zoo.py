@@ -25,6 +25,7 @@ from mlip.descriptors.functions import (
 )
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
+from mlip.model.repulsion import ZBL
 from mlip.model.scaling import fitted_scaling
 from mlip.structure import Structure
 
@@ -197,6 +198,7 @@ def potential(
     anchored: bool = False,
     references: Sequence[float] = (-3.1, -7.7, 5.2),
     members: int = 1,
+    repulsion: tuple[float, float] | None = None,
 ) -> Potential:
     """A potential with random weights, scaled on the features of random structures."""
     torch_generator = torch.Generator().manual_seed(seed)
@@ -214,6 +216,7 @@ def potential(
         references,
         energy_scale=math.sqrt(2.0),
         anchored=anchored,
+        repulsion=None if repulsion is None else ZBL(ELEMENTS, *repulsion),
     )
 
 
@@ -231,6 +234,7 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "chebyshev": lambda: potential([*chebyshev(), *chebyshev(3.3, "polynomial")[:4]], 12, scaling="half"),
     "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
+    "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }

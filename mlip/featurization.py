@@ -1,0 +1,82 @@
+"""The features of a run's structures: kept for training, given to the scaling, looked through for redundancy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mlip.batch import pair_vectors
+from mlip.config import Config
+from mlip.descriptors.acsf import ACSF, applies
+from mlip.descriptors.backends import fastest
+from mlip.descriptors.redundancy import redundant_functions
+from mlip.descriptors.store import FeatureStore
+from mlip.elements import symbol
+from mlip.preparation import bytes_of_features
+from mlip.training.examples import Examples
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> Iterator[None]:
+    """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to."""
+    dtype = getattr(torch, config.run.dtype)
+    kept = {name: part for name, part in examples.items() if name != "test" and len(part)}
+    size = bytes_of_features(descriptor, kept.values(), dtype) / 1e9
+    place = config.training.cache
+    if place == "auto":
+        place = "memory" if size <= config.training.cache_limit else "off"
+    paths = {name: Path(config.run.dir) / f"features_{name}.h5" for name in kept if place == "disk"}
+    logger.info(
+        "features and Jacobians (%d functions, %.2f GB): %s",
+        len(descriptor.functions),
+        size,
+        {"memory": "kept in memory", "disk": "kept on disk", "off": "computed in each step"}[place],
+    )
+    try:
+        if place != "off":
+            for name, part in kept.items():
+                part.store = FeatureStore(
+                    descriptor, part.atoms, dtype, paths.get(name), jacobians=part.needs_gradients
+                )
+        yield
+    finally:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+
+
+def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
+    """Features of the training atoms, one float64 tensor per element; kept ones have the precision they are kept in."""
+    numbers = examples.atoms.whole.numbers
+    if examples.store:
+        features = examples.store.features.cpu()
+    else:
+        parts = []
+        with torch.no_grad():
+            for chunk in examples.chunks():
+                batch = examples.take(chunk)[0]
+                vectors = pair_vectors(batch)
+                parts.append(fastest(descriptor, vectors.device)(batch.numbers, batch.pairs, vectors).cpu())
+        features = torch.cat(parts)
+    return [features[numbers == z].double() for z in descriptor.elements]
+
+
+def report_redundancy(features: Sequence[Tensor], descriptor: ACSF) -> None:
+    """Log the functions that are constant on the training data or repeat another."""
+    for number, values in zip(descriptor.elements, features, strict=True):
+        columns = [d for d, function in enumerate(descriptor.functions) if applies(function, number)]
+        messages = redundant_functions(values[:, columns].numpy(), [descriptor.functions[d] for d in columns])
+        if messages:
+            logger.info(
+                "%s: %d of %d functions are constant on the data or repeat another, at a cost of time; e.g. %s",
+                symbol(number),
+                len(messages),
+                len(columns),
+                messages[0],
+            )
