@@ -66,13 +66,13 @@ class KeptFeatures:
     def pair_gradients(self, feature_gradients: Float[Tensor, "*K N D"]) -> Float[Tensor, "*K P 3"]:
         """The product with the transposed Jacobian, of one vector or of K."""
         assert self._rows, "kept without Jacobians, so there is no force"
-        given = feature_gradients.detach().view(-1, *self.features.shape)
+        given = _several(feature_gradients)
         result = given.new_zeros(len(given), self._pairs, 3)
         for rows in self._rows:
             if not isinstance(rows.jacobian, Tensor):
                 from mlip.kernels import kept
 
-                kept.kept_gradients(rows, self._chosen, given.contiguous().numpy(), result.numpy())
+                kept.kept_gradients(rows, self._chosen, given.numpy(), result.numpy())
                 continue
             taken, center, pair = self._taken(rows)
             g = given.index_select(2, rows.columns).index_select(1, center)
@@ -82,13 +82,13 @@ class KeptFeatures:
     def feature_changes(self, pair_changes: Float[Tensor, "*K P 3"]) -> Float[Tensor, "*K N D"]:
         """The product with the Jacobian, of one vector or of K."""
         assert self._rows, "kept without Jacobians, so there is no force"
-        given = pair_changes.detach().view(-1, self._pairs, 3)
+        given = _several(pair_changes)
         result = given.new_zeros(len(given), *self.features.shape)
         for rows in self._rows:
             if not isinstance(rows.jacobian, Tensor):
                 from mlip.kernels import kept
 
-                kept.kept_changes(rows, self._chosen, given.contiguous().numpy(), result.numpy())
+                kept.kept_changes(rows, self._chosen, given.numpy(), result.numpy())
                 continue
             taken, center, pair = self._taken(rows)
             change = torch.einsum("krx,rxb->krb", given[:, pair], rows.jacobian[taken])
@@ -188,6 +188,11 @@ class FeatureStore:
             for name, rows in zip(self._file.arrays, self.rows, strict=True):
                 for structure in structures:
                     self._file.read_ahead(name, int(rows.start[structure]), int(rows.start[structure + 1]))
+
+
+def _several(vectors: Tensor) -> Tensor:
+    """One vector as a stack of one."""
+    return (vectors if vectors.dim() == 3 else vectors[None]).detach().contiguous()
 
 
 def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jacobians: bool = True) -> int:

@@ -36,7 +36,7 @@ def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ())
 
     `new` has all elements and functions of `old`, as many members, and networks of the same widths for these elements;
     of other elements it keeps its own. An old network has zero weights for functions that are new to it. Elements in
-    `rescaled` (atomic numbers) keep the scaling (c', s') of `new`, and their first layer W, b, learned with (c, s), becomes
+    `rescaled` (atomic numbers) keep the scaling (c', s') of `new`; their first layer W, b, learned with (c, s), becomes
 
     .. math:: W' = W\, \mathrm{diag}(s'/s), \qquad b' = b + W\, (c' - c) / s
 

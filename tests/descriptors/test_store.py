@@ -66,3 +66,20 @@ def test_filled_in_small_portions(potential, atoms, monkeypatch, size):
 def test_single_precision_keeps_what_double_precision_computed(potential, atoms):
     single, double = (FeatureStore(potential.descriptor, atoms, dtype) for dtype in (torch.float32, torch.float64))
     assert torch.equal(single.features, double.features.float())
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_several_vectors_at_once(potential, atoms, kernels, monkeypatch):
+    """One reading of the Jacobian for all; also of structures without pairs."""
+    monkeypatch.setattr(store, "has_kernels", lambda: kernels)
+    kept = FeatureStore(potential.descriptor, atoms, torch.float64)
+    for chosen in ([4, 0, 2], [1]):
+        taken, pairs = kept.take(chosen), atoms.take(chosen).pairs.shape[1]
+        assert pairs or chosen == [1]
+        g = torch.randn(3, *taken.features.shape, dtype=torch.float64)
+        v = torch.randn(3, pairs, 3, dtype=torch.float64)
+        for product, given in ((taken.pair_gradients, g), (taken.feature_changes, v)):
+            together = product(given)
+            assert together.shape[0] == 3
+            for one, vector in zip(together, given, strict=True):
+                torch.testing.assert_close(one, product(vector), rtol=1e-13, atol=1e-13)
