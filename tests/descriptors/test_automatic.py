@@ -122,12 +122,25 @@ def test_the_choice_is_the_same_for_the_same_seed(monkeypatch):
 
 def test_rare_elements_are_in_the_sample(monkeypatch):
     monkeypatch.setattr(automatic, "CENTERS", 50)
+    monkeypatch.setattr(automatic, "FEWEST", 0)
     structures = structures_of(bulk("Cu", cubic=True), copies=60)
     structures.insert(37, structures_of(bulk("Au", cubic=True), copies=1)[0])
     taken = sample(structures, [29, 79], 1)
     numbers = np.concatenate([s.numbers for s in taken.structures])[taken.centers]
     assert (numbers == 79).sum() == 4 and (numbers == 29).sum() >= 25
     assert len(taken.structures) < 40
+
+
+def test_few_structures_are_filled_with_distorted_ones(monkeypatch):
+    structures = structures_of(bulk("W"), noise=0.0, copies=2)
+    taken = sample(structures, [74], 1)
+    assert len(taken.structures) == 2 + 2 * 250
+    assert all(0 < np.abs(s.cell - structures[0].cell).max() < 0.3 for s in taken.structures[2:])
+    assert all(s.energy is None for s in taken.structures[2:])
+    monkeypatch.setattr(automatic, "FEWEST", 2)
+    assert len(sample(structures, [74], 1).structures) == 4
+    monkeypatch.setattr(automatic, "FEWEST", 1)
+    assert len(sample(structures, [74], 1).structures) == 2
 
 
 def test_features_of_the_sample_are_those_of_the_descriptor(monkeypatch):
