@@ -75,6 +75,8 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--by", metavar="NAME", help="errors for each value of this entry as well, such as config_type or group"
     )
+    p.add_argument("--shift", action="store_true", help="take the mean error of the energy per atom from all energies")
+    p.add_argument("--worst", type=int, default=0, metavar="N", help="name the N structures with the largest errors")
     p.add_argument("--output", type=Path, metavar="FILE", help="write structures with predictions as extxyz")
     _add_device(p)
 
@@ -172,11 +174,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mlip.configfile import data_section
     from mlip.data.read import read_structures
     from mlip.device import device_of
-    from mlip.evaluation import evaluate_structures, write_predictions
+    from mlip.evaluation import evaluate_structures, worst_structures, worst_table, write_predictions
     from mlip.model.checkpoint import load_potential
     from mlip.training.metrics import table
 
     _use_threads(options)
+    if options.worst < 0:
+        raise ValueError(f"--worst is {options.worst}; expected a number of structures")
     data = data_section(options.data, options.overrides)
     if options.output is not None:
         if options.output.is_dir() or not options.output.parent.is_dir():
@@ -187,11 +191,19 @@ def _evaluate(options: argparse.Namespace) -> None:
     potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
     structures = read_structures(data.train, read_options(data, index=data.index))
     results, predictions = evaluate_structures(
-        potential, structures, by=options.by, quiet=options.quiet or options.json
+        potential, structures, by=options.by, shift=options.shift, quiet=options.quiet or options.json
     )
     if options.output:
         write_predictions(options.output, structures, predictions)
-    _print(options, results, table(results))
+    text, offset = table(results), results["all"].get("energy_shift_per_atom", 0.0)
+    if options.shift:
+        text += f"\nenergies after taking {1e3 * offset:+.2f} meV/atom from all of them"
+    if options.worst:
+        worst = worst_structures(structures, predictions, options.worst, offset)
+        text += "\n" + worst_table(worst)
+        _print(options, {**results, "worst": worst}, text)
+    else:
+        _print(options, results, text)
 
 
 def _md(options: argparse.Namespace) -> int:

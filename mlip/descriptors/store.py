@@ -129,14 +129,14 @@ class FeatureStore:
         structure = atoms.whole.structure.numpy()
         center = atoms.whole.pairs[0].numpy()
         sizes = [(len(p), 3, len(c)) for c, p in zip(layout.columns, self._pairs_of_kind, strict=True)]
-        jacobians = [torch.empty(size, dtype=dtype, device=device) for size in sizes] if path is None else []
+        arrays = [torch.empty(size, dtype=dtype, device=device) for size in sizes] if path is None else []
         self._file = None
         if path is not None:
             names = {f"jacobian_{kind}": size for kind, size in enumerate(sizes)}
             self._file = ArrayFile(path, names, torch.empty(0, dtype=dtype).numpy().dtype)
-            jacobians = [torch.from_numpy(array) for array in self._file.arrays.values()]
+            arrays = [torch.from_numpy(array) for array in self._file.arrays.values()]
         self.rows = []
-        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, jacobians, strict=True):
+        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, arrays, strict=True):
             owner = structure[center[pairs]]
             rows = Rows(
                 start=np.searchsorted(owner, np.arange(len(atoms) + 1)),

@@ -12,6 +12,7 @@ from mlip.data.read import READERS
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import KINDS
 from mlip.model.networks import ACTIVATIONS
+from mlip.model.repulsion import REPULSIONS
 from mlip.model.scaling import SCALINGS
 from mlip.training.loss import FORMS
 from mlip.training.optimizers import OPTIMIZERS
@@ -33,9 +34,22 @@ def choices(section, field):
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
         (choices(model.Function, "kind"), KINDS),
+        (choices(model.Zbl, "name"), REPULSIONS),
         ([name for kind in (training.Sgd, training.Adam, training.Soap) for name in choices(kind, "name")], OPTIMIZERS),
     ],
-    ids=["activation", "cutoff", "energy", "length", "pressure", "format", "scaling", "form", "kind", "optimizer"],
+    ids=[
+        "activation",
+        "cutoff",
+        "energy",
+        "length",
+        "pressure",
+        "format",
+        "scaling",
+        "form",
+        "kind",
+        "repulsion",
+        "optimizer",
+    ],
 )
 def test_choices(offered, known):
     assert sorted(offered) == sorted(known)
