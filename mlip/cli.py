@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
+from mlip import evaluation_command as evaluation
 from mlip import inspection
+from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 from mlip.studies import commands as studies
 
@@ -72,17 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     studies.add_commands(lambda name, command, text: _add(commands, name, _study(command), text))
 
-    p = _add(commands, "evaluate", _evaluate, "errors of a potential on a data file, and its predictions")
-    p.add_argument("potential", help="run folder or potential file")
-    p.add_argument("data", help="file with labelled structures, any format that train reads")
-    p.add_argument(
-        "overrides", nargs="*", metavar="data.key=value", help="how to read it, such as data.energy_key=REF_energy"
-    )
-    p.add_argument(
-        "--by", metavar="NAME", help="errors for each value of this entry as well, such as config_type or group"
-    )
-    p.add_argument("--output", type=Path, metavar="FILE", help="write structures with predictions as extxyz")
-    _add_device(p)
+    evaluation.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "md", _md, "molecular dynamics with a potential")
     p.add_argument("potential", help="run folder or potential file")
@@ -112,7 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
     )
-    _add_device(p)
+    add_device_options(p)
 
     inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
@@ -131,12 +123,6 @@ def _add(
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else")
     parser.set_defaults(command=command, name=name)
     return parser
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; more help large cells only (default: 1)")
-    parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: as trained)")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -190,36 +176,6 @@ def _study(command: Command) -> Callable[[argparse.Namespace], int]:
     return study
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    import torch
-
-    from mlip.assembly import read_options
-    from mlip.configfile import data_section
-    from mlip.data.read import read_structures
-    from mlip.device import device_of
-    from mlip.evaluation import committee_spreads, evaluate_structures, write_predictions
-    from mlip.model.checkpoint import load_potential
-    from mlip.training.metrics import table
-
-    _use_threads(options)
-    data = data_section(options.data, options.overrides)
-    if options.output is not None:
-        if options.output.is_dir() or not options.output.parent.is_dir():
-            raise ValueError(f"--output is {options.output}; expected a file name in a folder that exists")
-        if options.output.exists() and options.output.samefile(options.data):
-            raise ValueError(f"--output is {options.output}, the data itself; choose another file")
-    dtype = getattr(torch, options.dtype) if options.dtype else None
-    potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
-    structures = read_structures(data.train, read_options(data, index=data.index))
-    spreads = committee_spreads(potential, structures)
-    results, predictions = evaluate_structures(
-        potential, structures, by=options.by, quiet=options.quiet or options.json, spreads=spreads
-    )
-    if options.output:
-        write_predictions(options.output, structures, predictions, spreads)
-    _print(options, results, table(results))
-
-
 def _md(options: argparse.Namespace) -> int:
     from ase import Atoms
     from ase.io import read
@@ -230,7 +186,7 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.interfaces.calculator import MLIPCalculator
     from mlip.model.checkpoint import fingerprint
 
-    _use_threads(options)
+    use_threads(options)
     names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed", "largest_force")
     conditions = Conditions(**{name: getattr(options, name) for name in names})
     start = existing_file(options.start)
@@ -275,14 +231,6 @@ def _schema(options: argparse.Namespace) -> None:
         reference_yaml() if options.yaml else json.dumps(Config.model_json_schema(), indent=1),
         end="" if options.yaml else "\n",
     )
-
-
-def _use_threads(options: argparse.Namespace) -> None:
-    from mlip.device import configure_cpu
-
-    if options.threads < 1:
-        raise ValueError(f"--threads is {options.threads}; expected at least 1")
-    configure_cpu(options.threads)
 
 
 def _print(options: argparse.Namespace, results: dict[str, Any], text: str) -> None:

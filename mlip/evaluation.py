@@ -32,12 +32,15 @@ def evaluate_structures(
     structures: Sequence[Structure],
     *,
     by: str | None = None,
+    shift: bool = False,
     quiet: bool = True,
     spreads: Sequence[Spread] = (),
 ) -> tuple[dict[str, dict[str, Any]], list[Properties]]:
     """Errors of all structures and of each group, and the predictions one by one.
 
-    `by` names an info entry whose values are the groups; structures without it are the group "-". With the `spreads` of
+    `by` names an info entry whose values are the groups; structures without it are the group "-". With `shift` the
+    errors are those after the mean error of the energy per atom is taken from all energies, as where the zero of the
+    labels is another one than the potential's; "all" then holds it as energy_shift_per_atom (eV). With the `spreads` of
     the structures (`committee_spreads`) the errors are also compared with these.
 
     Raises:
@@ -48,24 +51,77 @@ def evaluate_structures(
         known = sorted({name for structure in structures for name in structure.info})
         raise ValueError(f"--by {by}: no structure has that entry; found {', '.join(known) or 'none at all'}")
     examples = Examples(structures, potential.cutoff, potential.device)
-    total = _Comparison()
-    groups: defaultdict[str, _Comparison] = defaultdict(_Comparison)
     predictions: list[Properties] = []
     bar = tqdm(total=len(structures), unit="structure", disable=quiet, dynamic_ncols=True)
     for chunk in examples.chunks():
         batch, _, _ = examples.take(chunk)
         predicted = evaluate(potential, batch).to(torch.device("cpu"))
-        for number, single in zip(chunk, _singles(predicted, [len(structures[n]) for n in chunk]), strict=True):
-            predictions.append(single)
-            deviations = spreads[number] if spreads else None
-            labelled = examples.labels_of([number]), examples.atoms.take([number]), deviations
-            total.add(single, *labelled)
-            if by is not None:
-                groups[str(structures[number].info.get(by, "-"))].add(single, *labelled)
+        predictions += _singles(predicted, [len(structures[number]) for number in chunk])
         bar.update(len(chunk))
     bar.close()
+    total = _Comparison()
+    groups: defaultdict[str, _Comparison] = defaultdict(_Comparison)
+    offset = _mean_error_per_atom(structures, predictions) if shift else 0.0
+    for number, (structure, predicted) in enumerate(zip(structures, predictions, strict=True)):
+        shifted = predicted._replace(energy=predicted.energy - offset * len(structure))
+        labelled = examples.labels_of([number]), examples.atoms.take([number]), spreads[number] if spreads else None
+        total.add(shifted, *labelled)
+        if by is not None:
+            groups[str(structure.info.get(by, "-"))].add(shifted, *labelled)
     named = {f"{by}={name}" if name == "all" else name: groups[name].results() for name in sorted(groups)}
-    return {"all": total.results(), **named}, predictions
+    whole = {**total.results(), **({"energy_shift_per_atom": offset} if shift else {})}
+    return {"all": whole, **named}, predictions
+
+
+def _mean_error_per_atom(structures: Sequence[Structure], predictions: Sequence[Properties]) -> float:
+    errors = [_energy_error(*both) for both in zip(structures, predictions, strict=True)]
+    known = [error for error in errors if error is not None]
+    return float(np.mean(known)) if known else 0.0
+
+
+def _energy_error(structure: Structure, predicted: Properties) -> float | None:
+    """Error of the energy per atom (eV), None without a label."""
+    if structure.energy is None:
+        return None
+    return (float(predicted.energy[0]) - structure.energy) / len(structure)
+
+
+def worst_structures(
+    structures: Sequence[Structure], predictions: Sequence[Properties], count: int, offset: float = 0.0
+) -> list[dict[str, Any]]:
+    """The structures with the largest errors, the worst first, with their errors (eV/atom, eV/Å) and where they stand.
+
+    They are ordered by the root mean square error of the forces if any structure has forces, else by the energy per
+    atom, from which `offset` is taken.
+    """
+    rows = []
+    for structure, predicted in zip(structures, predictions, strict=True):
+        row: dict[str, Any] = {"structure": structure.origin}
+        energy = _energy_error(structure, predicted)
+        if energy is not None:
+            row["energy_error_per_atom"] = energy - offset
+        if structure.forces is not None:
+            assert predicted.forces is not None
+            error = predicted.forces.double().numpy() - structure.forces
+            row["forces_rmse"] = float(np.sqrt((error**2).mean()))
+            row["atom"] = int((error**2).sum(axis=1).argmax())  # whose force is the worst
+        rows.append(row)
+    key = "forces_rmse" if any("forces_rmse" in row for row in rows) else "energy_error_per_atom"
+    labelled = [row for row in rows if key in row]
+    return sorted(labelled, key=lambda row: -abs(row[key]))[:count]
+
+
+def worst_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The worst structures for a person to read, one a line."""
+    lines = ["worst structures"]
+    for row in rows:
+        parts = []
+        if "energy_error_per_atom" in row:
+            parts.append(f"energy {1e3 * row['energy_error_per_atom']:+.2f} meV/atom")
+        if "forces_rmse" in row:
+            parts.append(f"forces RMSE {1e3 * row['forces_rmse']:.1f} meV/Å, most at atom {row['atom']}")
+        lines.append(f"  {row['structure']}: {', '.join(parts)}")
+    return "\n".join(lines)
 
 
 def committee_spreads(potential: Potential, structures: Sequence[Structure]) -> list[Spread]:
@@ -92,7 +148,8 @@ def write_predictions(
 ) -> None:
     """Write structures with their labels, and beside them mlip_energy, mlip_forces, mlip_energies, mlip_stress.
 
-    `spreads` add mlip_energy_std, mlip_forces_std and mlip_energies_std.
+    `spreads` add mlip_energy_std, mlip_forces_std and mlip_energies_std. The file is written whole or not at all; an
+    old one of that name stays until then.
     """
     frames = []
     for number, (structure, predicted) in enumerate(zip(structures, predictions, strict=True)):
@@ -110,7 +167,12 @@ def write_predictions(
         if np.isfinite(stress).all():
             atoms.info[PREFIX + "stress"] = stress.ravel()  # nine numbers, which every reader of extxyz takes
         frames.append(atoms)
-    ase.io.write(path, frames, format="extxyz")
+    partial = path.with_name(f"partial.{path.name}")  # the ending may ask for compression
+    try:
+        ase.io.write(partial, frames, format="extxyz")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class _Comparison:

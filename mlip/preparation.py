@@ -99,9 +99,27 @@ class Preparation:
                 for z, energy in zip(self.descriptor.elements, self.references, strict=True)
             },
             **({"starts from": self.config.training.start_from} if self.start else {}),
+            **self._repulsion(),
             "device": str(self.device),
             "run folder": self.config.run.dir,
         }
+
+    def _repulsion(self) -> dict[str, str]:
+        """Where the repulsion ends, and how far that is from the data."""
+        repulsion = repulsion_of(self.config, self.descriptor)
+        if repulsion is None:
+            return {}
+        ends = repulsion.outer
+        touched = touched_by_repulsion(self.parts.train, self.targets)
+        return {
+            "repulsion": f"ends at {float(ends.min()):.2f} to {float(ends.max()):.2f} Å by element, reaches into "
+            f"{touched} of {len(self.targets)} training structures"
+        }
+
+
+def touched_by_repulsion(structures: Sequence[Structure], targets: Sequence[Structure]) -> int:
+    """How many structures came back changed from `less_repulsion`."""
+    return sum(target is not structure for structure, target in zip(structures, targets, strict=True))
 
 
 def bytes_of_features(descriptor: ACSF, examples: Iterable[Examples], dtype: torch.dtype) -> int:
@@ -159,7 +177,7 @@ def prepare(config: Config, saved: Potential | None = None) -> Preparation:
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
     repulsion = repulsion_of(config, descriptor)
     targets = {name: less_repulsion(getattr(parts, name), repulsion) for name in PARTS}
-    touched = sum(target is not s for target, s in zip(targets["train"], parts.train, strict=True))
+    touched = touched_by_repulsion(parts.train, targets["train"])
     if touched:
         logger.info(
             "model.repulsion reaches into %d of %d training structures; the networks learn what it leaves of them",

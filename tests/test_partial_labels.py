@@ -72,13 +72,14 @@ def test_what_is_there_is_learned_judged_and_shown(tmp_path, kinds):
         assert load_potential(tmp_path / "run").reference_energies.tolist() == [0.0, 0.0]
 
 
-def test_a_step_on_energies_makes_no_forces(tmp_path, monkeypatch):
+@pytest.mark.parametrize("cache", ["memory", "disk", "off"])
+def test_a_step_on_energies_makes_no_forces(tmp_path, monkeypatch, cache):
     def forbidden(*arguments, **named):
         raise AssertionError("a derivative was computed")
 
     monkeypatch.setattr(step, "forces_of", forbidden)
     monkeypatch.setattr(step, "forces_transposed", forbidden)
-    assert run(tmp_path, data(tmp_path / "data.xyz", lambda n: "e")).status == 0
+    assert run(tmp_path, data(tmp_path / "data.xyz", lambda n: "e"), f"training.cache={cache}").status == 0
 
 
 def test_energies_alone_need_no_jacobians():

@@ -32,7 +32,7 @@ LAYERS = [
     ["run", "evaluation"],
     ["lr_range"],
     ["inspection"],
-    ["studies"],
+    ["studies", "evaluation_command"],
     ["cli"],
     ["__main__"],
 ]

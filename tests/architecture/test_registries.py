@@ -13,6 +13,7 @@ from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import KINDS
 from mlip.descriptors.selection import METHODS
 from mlip.model.networks import ACTIVATIONS
+from mlip.model.repulsion import REPULSIONS
 from mlip.model.scaling import SCALINGS
 from mlip.training.loss import FORMS
 from mlip.training.optimizers import OPTIMIZERS
@@ -34,6 +35,7 @@ def choices(section, field):
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
         (choices(model.Function, "kind"), KINDS),
+        (choices(model.Zbl, "name"), REPULSIONS),
         (choices(model.AutoSet, "pruning"), METHODS),
         (
             [name for kind in get_args(get_args(training.Optimizer)[0]) for name in choices(kind, "name")],
@@ -50,6 +52,7 @@ def choices(section, field):
         "scaling",
         "form",
         "kind",
+        "repulsion",
         "pruning",
         "optimizer",
     ],
