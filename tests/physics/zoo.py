@@ -154,8 +154,8 @@ def of_all_elements() -> list[SymmetryFunction]:
     """Every kind with weights, at some cutoffs and centers; in one set of weights an element does not count."""
     z, other = (0.2, 1.2, 1.6), (1.0, 0.0, -0.7)
     return [
-        *weighted([*radial(4.0), *log_normal(3.7), *bessel(3.3)], z),
-        *weighted([*behler(Narrow, 3.1), *behler(Wide, 3.2), *shifted(3.3)], z),
+        *weighted([*radial(4.0), *log_normal(3.7), *bessel(3.27)], z),
+        *weighted([*behler(Narrow, 3.1), *behler(Wide, 3.2), *shifted(3.27)], z),
         *weighted([*radial(4.0, center=8)[:2], *behler(Wide, 3.2)[:2]], other),
         *radial(4.0)[:3],
         *weighted([*chebyshev(3.2), *axilrod_teller(3.2)[:3]], other),
@@ -232,7 +232,7 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "log normal": lambda: potential(log_normal(), 10),
     "bessel": lambda: potential([*bessel(), *bessel(3.8, "tanh")[:4]], 11),
     "chebyshev": lambda: potential([*chebyshev(), *chebyshev(3.3, "polynomial")[:4]], 12, scaling="half"),
-    "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13),
+    "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13, scaling="half"),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
     "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
