@@ -65,6 +65,11 @@ class AngularSet(SetOfFunctions):
     zeta: float | None = Field(
         None, ge=1, description="sharpness of the angles; null: a quarter of the number of angles squared, rounded"
     )
+    power: float | None = Field(
+        None,
+        ge=0,
+        description="weight of Axilrod, Teller and Muto with this inverse power; null: no weight",
+    )
 
 
 class ChebyshevSet(SetOfFunctions):
@@ -106,6 +111,7 @@ NUMBERS_OF = {
     "narrow": ("eta", "zeta", "lambda_"),
     "wide": ("eta", "zeta", "lambda_"),
     "shifted": ("eta", "r_s", "zeta", "theta_s"),
+    "shifted_axilrod_teller": ("eta", "r_s", "zeta", "theta_s", "power"),
     "chebyshev": ("eta", "r_s", "n"),
     "axilrod_teller": ("eta", "r_s", "n", "power"),
 }
@@ -115,7 +121,8 @@ class Function(Section):
     """One symmetry function written out; the numbers depend on its kind."""
 
     kind: Literal[
-        "radial", "log_normal", "bessel", "narrow", "wide", "shifted", "chebyshev", "axilrod_teller"
+        "radial", "log_normal", "bessel", "narrow", "wide", "shifted", "shifted_axilrod_teller", "chebyshev",
+        "axilrod_teller",
     ]  # fmt: skip
     neighbors: tuple[Symbol, ...] = Field(
         (), strict=False, description="one element for radial functions, else two; none where there are weights"
@@ -133,7 +140,7 @@ class Function(Section):
     theta_s: float | None = Field(None, description="radian; shifted")
     n: int | None = Field(None, ge=0, description="degree of the polynomial; number of the wave from 1: bessel")
     width: float | None = Field(None, gt=0, description="of ln r; log_normal")
-    power: float | None = Field(None, ge=0, description="of the inverse distances; log_normal, axilrod_teller")
+    power: float | None = Field(None, ge=0, description="of the inverse distances; log_normal and all axilrod_teller")
 
     @model_validator(mode="after")
     def _numbers_fit_the_kind(self) -> Function:

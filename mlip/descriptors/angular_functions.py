@@ -177,10 +177,47 @@ class AxilrodTeller(SymmetryFunction):
     parameters: ClassVar[tuple[str, ...]] = ("eta", "r_s", "n", "power")
 
     @staticmethod
-    def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
-        """Terms of T triples for F functions."""
-        r_ij, r_ik, r_jk, cos_theta = cast(Triples, geometry)
+    def weight(triples: Triples, power: Tensor) -> Tensor:
+        """The fraction before the polynomial."""
+        r_ij, r_ik, r_jk, cos_theta = triples
         cos_j = (r_ij - r_ik * cos_theta) / r_jk
         cos_k = (r_ik - r_ij * cos_theta) / r_jk
-        weight = (1 + 3 * cos_theta * cos_j * cos_k) * (r_ij * r_ik * r_jk) ** -values[3]
+        return (1 + 3 * cos_theta * cos_j * cos_k) * (r_ij * r_ik * r_jk) ** -power
+
+    @staticmethod
+    def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
+        """Terms of T triples for F functions."""
+        weight = AxilrodTeller.weight(cast(Triples, geometry), values[3])
         return weight * Chebyshev.terms(geometry, fc, cutoff, values[:3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftedAxilrodTeller(SymmetryFunction):
+    r"""`Shifted` with the weight of the triple dipole energy of Axilrod, Teller and Muto, for any power.
+
+    .. math:: G_i = 2^{1-\zeta} \sum_{j<k} \frac{1 + 3 \cos\theta_i \cos\theta_j \cos\theta_k}{(r_{ij} r_{ik} r_{jk})^p}
+              \left[1 + \cos(\theta_i - \theta_s)\right]^\zeta
+              e^{-\eta \left(\frac{r_{ij} + r_{ik}}{2} - r_s\right)^2} f_c(r_{ij}) f_c(r_{ik})
+
+    with what `Shifted` says of the angle and `AxilrodTeller` of the weight. Triples of near
+    neighbors, which bind, count more than those of far ones: with few training structures the error of forces is lower.
+
+    Source: the product of eq. 4 of Smith, Isayev, Roitberg, Chem. Sci. 8, 3192 (2017) and the weight in section II of
+    Christensen et al., J. Chem. Phys. 152, 044107 (2020).
+    """
+
+    eta: float  # Å⁻²
+    r_s: float  # Å
+    zeta: float
+    theta_s: float  # radian
+    power: float
+
+    kind: ClassVar[str] = "shifted_axilrod_teller"
+    order: ClassVar[int] = 2
+    parameters: ClassVar[tuple[str, ...]] = ("eta", "r_s", "zeta", "theta_s", "power")
+
+    @staticmethod
+    def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
+        """Terms of T triples for F functions."""
+        weight = AxilrodTeller.weight(cast(Triples, geometry), values[4])
+        return weight * Shifted.terms(geometry, fc, cutoff, values[:4])

@@ -16,7 +16,7 @@ from torch import Tensor
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
-from mlip.descriptors.functions import KINDS, AxilrodTeller, Wide
+from mlip.descriptors.functions import KINDS, Wide
 from mlip.descriptors.operation import Products, differentiable
 from mlip.kernels import arithmetic as names
 from mlip.kernels import neighborhoods
@@ -182,8 +182,9 @@ def _functions(descriptor: ACSF) -> Functions:
 def _alike(group: Any) -> list[tuple[np.ndarray, int]]:
     """The functions that the kernels can compute together, and the largest zeta if from moments of the neighbors."""
     values = group.values.cpu().numpy()
-    if group.kind is AxilrodTeller:
-        return [(values[3] == power, 0) for power in np.unique(values[3])]
+    if "power" in group.kind.parameters and group.kind.order == 2:  # one for all triples of a group
+        powers = values[group.kind.parameters.index("power")]
+        return [(powers == power, 0) for power in np.unique(powers)]
     if group.kind is not Wide:
         return [(np.ones(group.width, dtype=bool), 0)]
     _, zetas, lambdas = values

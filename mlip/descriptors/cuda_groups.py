@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
-from mlip.descriptors.functions import KINDS, AxilrodTeller, Chebyshev, Shifted
+from mlip.descriptors.functions import KINDS, AxilrodTeller, Chebyshev, Shifted, ShiftedAxilrodTeller
 from mlip.gpu import names
 
 NUMBER_OF = {kind: getattr(names, name.upper()).value for name, kind in KINDS.items()}
@@ -113,7 +113,8 @@ def _factors(kind: type, angles: np.ndarray, shells: np.ndarray) -> Part:
     if kind in (Chebyshev, AxilrodTeller):
         numbers, constants["BITS"] = np.stack([first, other, other], axis=1), int(first.max())
     else:
-        a, b = (np.cos(other), np.sin(other)) if kind is Shifted else (other, 0.0 * other)
+        turned = kind in (Shifted, ShiftedAxilrodTeller)
+        a, b = (np.cos(other), np.sin(other)) if turned else (other, 0.0 * other)
         numbers = np.stack([first - 1.0, a, b], axis=1)
         whole = bool((first == np.round(first)).all())
         constants["BITS"] = int(first.max() - 1).bit_length() if whole else names.REAL.value

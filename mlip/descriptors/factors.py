@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from mlip.descriptors.functions import AxilrodTeller, Bessel, Chebyshev, LogNormal, Narrow, Radial, Shifted, Wide
+from mlip.descriptors.functions import (
+    AxilrodTeller,
+    Bessel,
+    Chebyshev,
+    LogNormal,
+    Narrow,
+    Radial,
+    Shifted,
+    ShiftedAxilrodTeller,
+    Wide,
+)
 
 
 def radial_numbers(group: Any) -> Float[np.ndarray, "F 3"]:
@@ -34,9 +44,9 @@ def angular_numbers(group: Any) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndar
     if group.kind in (Narrow, Wide):
         eta, zeta, lambda_ = values
         return np.column_stack([eta, nothing, nothing]), np.column_stack([zeta, lambda_])
-    if group.kind is Shifted:
-        eta, r_s, zeta, theta_s = values
-        return np.column_stack([eta, r_s, nothing]), np.column_stack([zeta, theta_s])
+    if group.kind in (Shifted, ShiftedAxilrodTeller):
+        eta, r_s, zeta, theta_s, power = values if group.kind is ShiftedAxilrodTeller else (*values, nothing)
+        return np.column_stack([eta, r_s, power]), np.column_stack([zeta, theta_s])
     assert group.kind in (Chebyshev, AxilrodTeller)
     power = values[3] if group.kind is AxilrodTeller else nothing
     return np.column_stack([values[0], values[1], power]), np.column_stack([values[2], nothing])

@@ -6,17 +6,26 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from mlip.descriptors.angular_functions import AxilrodTeller, BehlerAngular, Chebyshev, Narrow, Shifted, Wide
+from mlip.descriptors.angular_functions import (
+    AxilrodTeller,
+    BehlerAngular,
+    Chebyshev,
+    Narrow,
+    Shifted,
+    ShiftedAxilrodTeller,
+    Wide,
+)
 from mlip.descriptors.radial_functions import Bessel, LogNormal, Radial
 from mlip.descriptors.symmetry_function import SymmetryFunction, Triples
 
 __all__ = [
     "KINDS", "AxilrodTeller", "BehlerAngular", "Bessel", "Chebyshev", "LogNormal", "Narrow", "Radial", "Shifted",
-    "SymmetryFunction", "Triples", "Wide", "described", "function_from_dict",
+    "ShiftedAxilrodTeller", "SymmetryFunction", "Triples", "Wide", "described", "function_from_dict",
 ]  # fmt: skip
 
 KINDS: dict[str, type[SymmetryFunction]] = {
-    kind.kind: kind for kind in (Radial, LogNormal, Bessel, Narrow, Wide, Shifted, Chebyshev, AxilrodTeller)
+    kind.kind: kind
+    for kind in (Radial, LogNormal, Bessel, Narrow, Wide, Shifted, ShiftedAxilrodTeller, Chebyshev, AxilrodTeller)
 }
 
 

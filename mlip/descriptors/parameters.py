@@ -19,6 +19,7 @@ from mlip.descriptors.functions import (
     Narrow,
     Radial,
     Shifted,
+    ShiftedAxilrodTeller,
     SymmetryFunction,
     Wide,
 )
@@ -110,6 +111,7 @@ def angular_grid(
     start: float = 0.8,
     eta: float | None = None,
     zeta: float | None = None,
+    power: float | None = None,
     cutoff_function: str = "cosine",
     weighted: bool = False,
 ) -> list[SymmetryFunction]:
@@ -118,18 +120,24 @@ def angular_grid(
     .. math:: \theta_s = (m + \tfrac12) \pi / M, \quad \zeta = M^2 / 4 \text{ (rounded)}, \qquad
               r_s = r_0 + n \Delta, \quad \Delta = (r_c - r_0) / N, \quad \eta = 3 / (2 \Delta^2) \text{ unless given}
 
-    Both are half of what would give the widths of ANI-1x; broader functions were better on validation data.
+    Both are half of what would give the widths of ANI-1x; broader functions were better on validation data. With
+    a power they have the weight of Axilrod, Teller and Muto.
 
     Source: Smith, Isayev, Roitberg, Chem. Sci. 8, 3192 (2017), eq. 4.
     """
     spacing = _spacing(start, cutoff, shells)
     if angles < 1:
         raise ValueError(f"angles is {angles}; an angular grid needs at least one")
-    width = 1.5 / spacing**2 if eta is None else eta
-    sharpness = float(max(1, round(angles**2 / 4))) if zeta is None else zeta
+    numbers = {
+        "eta": 1.5 / spacing**2 if eta is None else eta,
+        "zeta": float(max(1, round(angles**2 / 4))) if zeta is None else zeta,
+    }
+    kind: Any = Shifted
+    if power is not None:
+        kind, numbers["power"] = ShiftedAxilrodTeller, power
     return [
-        Shifted(**of, eta=width, r_s=start + n * spacing, zeta=sharpness, theta_s=(m + 0.5) * math.pi / angles)
-        for of in _neighborhoods(Shifted, elements, weighted, cutoff, cutoff_function)
+        kind(**of, **numbers, r_s=start + n * spacing, theta_s=(m + 0.5) * math.pi / angles)
+        for of in _neighborhoods(kind, elements, weighted, cutoff, cutoff_function)
         for n, m in product(range(shells), range(angles))
     ]
 

@@ -46,13 +46,13 @@ def _triple(table, pairs, scale, j, k, mask, KIND: tl.constexpr, CUTOFF: tl.cons
         u_cross = fc * i_j * i_k
     else:
         argument = 0.5 * (r_j + r_k)
-        if KIND == AXILROD_TELLER:
+        if KIND > SHIFTED and KIND < CHEBYSHEV:
             factor, by_j, by_k, by_jk = _dipoles(tl.load(scale + 2), x_j, y_j, z_j, x_k, y_k, z_k, r_j, r_k, mask)
             w_j, w_k, w_cross = w_j * factor + fc * (by_j + by_jk), w_k * factor + fc * (by_k + by_jk), -fc * by_jk
             fc = fc * factor
         v_j, v_k, v_cross = 0.5 * fc * i_j, 0.5 * fc * i_k, 0.0 * fc
         u_cross = fc * i_j * i_k
-        if KIND == SHIFTED:
+        if KIND < AXILROD_TELLER:
             u = u * 19.0 / 20.0  # 0.95, see the package's docstring
             u_cross = u_cross * 19.0 / 20.0
     u_j, u_k = -u * fc * i_j * i_j, -u * fc * i_k * i_k
@@ -99,7 +99,7 @@ def _angular(u, angles, KIND: tl.constexpr, ANGLES: tl.constexpr, BITS: tl.const
     """
     m = tl.arange(0, ANGLES)[:, None]
     exponent, a = tl.load(angles + m), tl.load(angles + ANGLES + m)
-    if KIND >= CHEBYSHEV:
+    if KIND >= AXILROD_TELLER:
         return _polynomials(u, exponent, BITS)
     else:
         return _powers(u, exponent, a, angles, m, KIND, ANGLES, BITS)
@@ -110,7 +110,7 @@ def _powers(u, exponent, a, angles, m, KIND: tl.constexpr, ANGLES: tl.constexpr,
     """The first of the two."""
     slope = a
     base = 1.0 + a * u[None, :]
-    if KIND == SHIFTED:
+    if KIND >= SHIFTED:
         b = tl.load(angles + 2 * ANGLES + m)
         w = tl.sqrt(1.0 - u * u)
         base += b * w[None, :]

@@ -7,6 +7,7 @@ from triton.language import constexpr
 FEATURES, GRADIENTS, CHANGES, JACOBIAN = constexpr(0), constexpr(1), constexpr(2), constexpr(3)  # products
 # Formulas: those of one neighbor first, then those of two, then among these those of the mean distance.
 RADIAL, LOG_NORMAL, BESSEL, NARROW = constexpr(0), constexpr(1), constexpr(2), constexpr(3)
-WIDE, SHIFTED, CHEBYSHEV, AXILROD_TELLER = constexpr(4), constexpr(5), constexpr(6), constexpr(7)
+WIDE, SHIFTED, SHIFTED_AXILROD_TELLER = constexpr(4), constexpr(5), constexpr(6)
+AXILROD_TELLER, CHEBYSHEV = constexpr(7), constexpr(8)
 COSINE, TANH, POLYNOMIAL = constexpr(0), constexpr(1), constexpr(2)  # cutoff functions
 REAL = constexpr(-1)  # in place of the number of bits of the largest exponent, if the exponents are not whole

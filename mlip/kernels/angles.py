@@ -18,7 +18,7 @@ def powers(group, begin, count, t, f):
     cos, u = t.cos[begin : begin + whole], f.u
     for m in range(group.angles.shape[0]):
         zeta, other, A, dA = group.angles[m, 0], group.angles[m, 1], f.A[m], f.dA[m]
-        if group.kind == SHIFTED:
+        if group.kind >= SHIFTED:
             cosine, sine = real(math.cos(other)), real(math.sin(other))
             for x in range(whole):
                 y = real(0.95) * cos[x]

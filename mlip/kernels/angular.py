@@ -39,7 +39,7 @@ def angular(product, group, first, last, runs, n, t, f, given, result):
     run = 0
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
-        if group.kind >= CHEBYSHEV:
+        if group.kind >= AXILROD_TELLER:
             polynomials(group, begin, end - begin, t, f)
         else:
             powers(group, begin, end - begin, t, f)
@@ -204,7 +204,7 @@ def _tangents(group, begin, count, n, t, f):
         else:
             f.v[x] = real(0.5) * fc[x] * (jj * ij + kk * ik)
         f.w[x] = fc[x] * (n.slope[j] * jj + n.slope[k] * kk) + slope[x] * (jj + kk - cross)
-        if group.kind == AXILROD_TELLER:
+        if SHIFTED < group.kind < CHEBYSHEV:
             f.w[x] += by_j[x] * jj + by_k[x] * kk
 
 
@@ -220,7 +220,7 @@ def _scatter(group, begin, low, high, n, t, f):
     fc, slope = t.fc[begin + low : begin + high], t.slope[begin + low : begin + high]
     u, v, w, p = f.u[low:high], f.v[low:high], f.w[low:high], f.p[low:high]
     by_j, by_k = t.by_j[begin + low : begin + high], t.by_k[begin + low : begin + high]
-    narrow, wide, weighted = group.kind == NARROW, group.kind == WIDE, group.kind == AXILROD_TELLER
+    narrow, wide, weighted = group.kind == NARROW, group.kind == WIDE, SHIFTED < group.kind < CHEBYSHEV
     for x in range(high - low):
         j, k = js[x], ks[x]
         ij, ik = n.inverse[j], n.inverse[k]

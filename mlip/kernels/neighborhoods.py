@@ -14,7 +14,7 @@ from mlip.kernels.arithmetic import cutoff_values, exponential, logarithm
 from mlip.kernels.compile import disjoint, kernel
 
 # Kinds of functions: those of one neighbor first, then those of two, then among these those of the mean distance.
-RADIAL, LOG_NORMAL, BESSEL, NARROW, WIDE, SHIFTED, CHEBYSHEV, AXILROD_TELLER = range(8)
+RADIAL, LOG_NORMAL, BESSEL, NARROW, WIDE, SHIFTED, SHIFTED_AXILROD_TELLER, AXILROD_TELLER, CHEBYSHEV = range(9)
 PADDING = 16  # what is computed for triples is computed in whole vectors
 
 # All functions of a descriptor. A sphere is a cutoff with its function, cutoff and cutoff_kind (K,), and whether it is
@@ -179,7 +179,7 @@ def _shape(group, first, last, n, t):
             cos[m] = dot * (n.inverse[j] * n.inverse[k])
             outer[m] = n.fc[j] * n.fc[k]
             fc[m], slope[m] = real(1.0), real(0.0)
-        if group.kind == AXILROD_TELLER:
+        if SHIFTED < group.kind < CHEBYSHEV:
             _add_dipoles(real(group.shells[0, 2]), js, ks, n, fc, slope, t.by_j[first:last], t.by_k[first:last])
         if group.kind == WIDE:
             for m in range(last - first):

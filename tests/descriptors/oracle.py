@@ -13,6 +13,7 @@ from mlip.descriptors.functions import (
     Narrow,
     Radial,
     Shifted,
+    ShiftedAxilrodTeller,
     SymmetryFunction,
     Wide,
 )
@@ -81,14 +82,15 @@ def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
 
     r_ij, r_ik, r_jk = math.hypot(*a), math.hypot(*b), math.dist(a, b)
     cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (r_ij * r_ik)
+    weight = 1.0
+    if isinstance(f, AxilrodTeller | ShiftedAxilrodTeller):  # the other angles by the law of cosines
+        cos_j = (r_ij**2 + r_jk**2 - r_ik**2) / (2 * r_ij * r_jk)
+        cos_k = (r_ik**2 + r_jk**2 - r_ij**2) / (2 * r_ik * r_jk)
+        weight = (1 + 3 * cosine * cos_j * cos_k) / (r_ij * r_ik * r_jk) ** f.power
     if isinstance(f, Chebyshev | AxilrodTeller):
         theta = math.acos(max(-1.0, min(1.0, cosine)))
         radial = math.exp(-f.eta * ((r_ij + r_ik) / 2 - f.r_s) ** 2) * fc(r_ij) * fc(r_ik)
-        if isinstance(f, AxilrodTeller):  # the other angles by the law of cosines
-            cos_j = (r_ij**2 + r_jk**2 - r_ik**2) / (2 * r_ij * r_jk)
-            cos_k = (r_ik**2 + r_jk**2 - r_ij**2) / (2 * r_ik * r_jk)
-            radial *= (1 + 3 * cosine * cos_j * cos_k) / (r_ij * r_ik * r_jk) ** f.power
-        return math.cos(f.n * theta) * radial
+        return math.cos(f.n * theta) * radial * weight
     factor = 2 ** (1 - f.zeta)
     if isinstance(f, Narrow):
         radial = math.exp(-f.eta * (r_ij**2 + r_ik**2 + r_jk**2)) * fc(r_ij) * fc(r_ik) * fc(r_jk)
@@ -96,7 +98,7 @@ def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
     if isinstance(f, Wide):
         radial = math.exp(-f.eta * (r_ij**2 + r_ik**2)) * fc(r_ij) * fc(r_ik)
         return factor * (1 + f.lambda_ * cosine) ** f.zeta * radial
-    assert isinstance(f, Shifted)
+    assert isinstance(f, Shifted | ShiftedAxilrodTeller)
     theta = math.acos(0.95 * cosine)
     radial = math.exp(-f.eta * ((r_ij + r_ik) / 2 - f.r_s) ** 2) * fc(r_ij) * fc(r_ik)
-    return factor * (1 + math.cos(theta - f.theta_s)) ** f.zeta * radial
+    return factor * (1 + math.cos(theta - f.theta_s)) ** f.zeta * radial * weight

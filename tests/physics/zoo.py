@@ -20,6 +20,7 @@ from mlip.descriptors.functions import (
     Narrow,
     Radial,
     Shifted,
+    ShiftedAxilrodTeller,
     SymmetryFunction,
     Wide,
 )
@@ -143,6 +144,22 @@ def axilrod_teller(cutoff: float = 3.6, name: str = "cosine", center: int | None
     ]
 
 
+def shifted_axilrod_teller(cutoff: float = 3.6, name: str = "cosine") -> list[SymmetryFunction]:
+    """Two powers, and one of them with two shells."""
+    common = {"cutoff": cutoff, "cutoff_function": name}
+    shapes = [
+        (0.7, 1.4, 4.0, 0.9, 1.0),
+        (0.7, 1.4, 4.0, 2.1, 1.0),
+        (1.1, 2.2, 2.5, 0.3, 1.0),
+        (0.3, 1.8, 16.0, 2.9, 2.3),
+    ]
+    return [
+        ShiftedAxilrodTeller(neighbors=pair, eta=eta, r_s=r_s, zeta=zeta, theta_s=theta_s, power=power, **common)
+        for pair in NEIGHBOR_PAIRS
+        for eta, r_s, zeta, theta_s, power in shapes
+    ]
+
+
 def weighted(functions: Sequence[SymmetryFunction], weights: Sequence[float]) -> list[SymmetryFunction]:
     """Each kind of function once, for all neighbors with a weight."""
     of = tuple((z, weight) for z, weight in zip(ELEMENTS, weights, strict=True) if weight)
@@ -158,7 +175,7 @@ def of_all_elements() -> list[SymmetryFunction]:
         *weighted([*behler(Narrow, 3.1), *behler(Wide, 3.2), *shifted(3.27)], z),
         *weighted([*radial(4.0, center=8)[:2], *behler(Wide, 3.2)[:2]], other),
         *radial(4.0)[:3],
-        *weighted([*chebyshev(3.2), *axilrod_teller(3.2)[:3]], other),
+        *weighted([*chebyshev(3.2), *axilrod_teller(3.2)[:3], *shifted_axilrod_teller(3.2)[:3]], other),
     ]
 
 
@@ -185,6 +202,7 @@ def mixed_cutoffs() -> list[SymmetryFunction]:
         *bessel(3.9, "cosine")[::2],
         *chebyshev(3.2, "tanh")[::3],
         *axilrod_teller(3.0, "polynomial")[::3],
+        *shifted_axilrod_teller(3.1, "polynomial")[::3],
     ]
     return [functions[i] for i in np.random.default_rng(7).permutation(len(functions))]
 
@@ -233,6 +251,9 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "bessel": lambda: potential([*bessel(), *bessel(3.8, "tanh")[:4]], 11),
     "chebyshev": lambda: potential([*chebyshev(), *chebyshev(3.3, "polynomial")[:4]], 12, scaling="half"),
     "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13, scaling="half"),
+    "shifted axilrod teller": lambda: potential(
+        [*shifted_axilrod_teller(), *shifted_axilrod_teller(3.2, "tanh")], 15, scaling="half"
+    ),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
     "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
