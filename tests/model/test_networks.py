@@ -8,18 +8,26 @@ from mlip.model.networks import ACTIVATIONS, MLP, AtomicNetworks
 HIDDEN, ACTIVATION = [[4, 3], [5], []], ["tanh", "gaussian", "silu"]
 
 
-def networks(seed=0):
-    return AtomicNetworks(6, HIDDEN, ACTIVATION, torch.Generator().manual_seed(seed)).double()
+def networks(seed=0, members=1):
+    return AtomicNetworks(6, HIDDEN, ACTIVATION, torch.Generator().manual_seed(seed), members).double()
 
 
-def test_each_element_has_its_own_network():
-    made = networks()
+@pytest.mark.parametrize("members", [1, 3])
+def test_each_element_has_its_own_network_in_each_member(members):
+    made = networks(members=members)
     features = torch.randn(9, 6, dtype=torch.float64)
     element = torch.tensor([2, 0, 1, 0, 2, 2, 1, 0, 0])
-    found = made(features, element).detach()[0]
-    for atom, e in enumerate(element.tolist()):
-        expected = made.networks[e](features[atom : atom + 1])[0, 0].detach()
-        assert float(found[atom]) == pytest.approx(float(expected), rel=1e-13)
+    found = made(features, element).detach()
+    assert found.shape == (members, 9) and len(made.networks) == 3 * members
+    for m in range(members):
+        for atom, e in enumerate(element.tolist()):
+            expected = made.networks[3 * m + e](features[atom : atom + 1])[0, 0].detach()
+            assert float(found[m, atom]) == pytest.approx(float(expected), rel=1e-13)
+
+
+def test_a_committee_has_a_member():
+    with pytest.raises(ValueError, match="committee of 0 members"):
+        networks(members=0)
 
 
 def test_an_element_that_is_absent_is_skipped():
@@ -27,7 +35,7 @@ def test_an_element_that_is_absent_is_skipped():
     features = torch.randn(3, 6, dtype=torch.float64)
     for e in range(3):
         element = torch.full((3,), e)
-        assert torch.allclose(made(features, element), made.networks[e](features)[:, 0], rtol=1e-13, atol=0)
+        assert torch.allclose(made(features, element)[0], made.networks[e](features)[:, 0], rtol=1e-13, atol=0)
 
 
 def test_layers_and_activations():
