@@ -84,7 +84,7 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
     """
     first = potentials[0]
     for other in potentials[1:]:
-        for name in ("elements", "functions", "widths", "activation", "energy_scale", "anchored", "dtype"):
+        for name in ("elements", "functions", "widths", "activation", "energy_scale", "anchored", "dtype", "repulsion"):
             if _facts(first)[name] != _facts(other)[name]:
                 raise ValueError(
                     f"potentials with different {name} cannot be members of one committee. "
@@ -109,6 +109,7 @@ def _facts(potential: Potential) -> dict[str, object]:
         "energy_scale": potential.energy_scale,
         "anchored": potential.anchored,
         "dtype": potential.dtype,
+        "repulsion": potential.repulsion and potential.repulsion.as_dict(),
     }
 
 

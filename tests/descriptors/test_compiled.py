@@ -14,12 +14,9 @@ from mlip.descriptors.compiled import CompiledACSF, compiled
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import (
     KINDS,
-    AxilrodTeller,
     Bessel,
-    Chebyshev,
     LogNormal,
     Narrow,
-    Shifted,
     Wide,
 )
 from mlip.descriptors.parameters import behler_angular, radial_grid
@@ -59,21 +56,21 @@ def parameters(draw):
         values["neighbors"] = draw(st.sampled_from([(1,), (8,)] if kind.order == 1 else [(1, 1), (1, 8), (8, 8)]))
     else:
         values["weights"] = draw(st.sampled_from([((1, 0.2), (8, 1.8)), ((8, -0.5),), ((1, 1.0), (8, 1.0))]))
-    if kind not in (LogNormal, Bessel):
+    if "eta" in kind.parameters:
         values["eta"] = draw(st.sampled_from([0.0, 1e-4, 0.3, 4.0, 16.0]))
     if "r_s" in kind.parameters:
         values["r_s"] = draw(st.floats(0.1 if kind is LogNormal else 0, 4))
     if kind is LogNormal:
         values["width"] = draw(st.sampled_from([0.05, 0.3, 2.0]))
-    if kind in (LogNormal, AxilrodTeller):
+    if "power" in kind.parameters:
         values["power"] = draw(st.sampled_from([0.0, 0.57, 1.8, 3.0]))
-    if kind in (Bessel, Chebyshev, AxilrodTeller):
+    if "n" in kind.parameters:
         values["n"] = draw(st.sampled_from([1, 2, 5, 12] if kind is Bessel else [0, 1, 2, 5, 12]))
-    if kind in (Narrow, Wide, Shifted):
+    if "zeta" in kind.parameters:
         values["zeta"] = draw(st.sampled_from([1.0, 1.25, 1.5, 2.0, 4.0, 7.0, 12.5, 32.0, 64.0]))
-    if kind is Shifted:
+    if "theta_s" in kind.parameters:
         values["theta_s"] = draw(st.floats(0, np.pi))
-    if kind in (Narrow, Wide):
+    if "lambda_" in kind.parameters:
         values["lambda_"] = draw(st.sampled_from([-1.0, 1.0]))
     return kind, values
 

@@ -25,6 +25,7 @@ from mlip.descriptors.functions import (
     Narrow,
     Radial,
     Shifted,
+    ShiftedAxilrodTeller,
     Wide,
 )
 from mlip.descriptors.parameters import angular_grid, behler_angular, radial_grid
@@ -80,6 +81,9 @@ def functions_of(kind, cutoff=3.1, name="cosine", zetas=(1.0, 2.5, 7.0)):
         shapes = [{"eta": 0.7, "r_s": 1.4, "n": n} for n in (0, 1, 4)]
     elif kind is AxilrodTeller:
         shapes = [{"eta": 0.7, "r_s": 1.4, "n": n, "power": p} for n, p in ((0, 0.6), (3, 0.6), (1, 3.0))]
+    elif kind is ShiftedAxilrodTeller:
+        numbers = ((1.0, 0.4, 0.6), (2.5, 1.0, 0.6), (7.0, 2.8, 2.0))
+        shapes = [{"eta": 0.7, "r_s": 1.4, "zeta": z, "theta_s": t, "power": p} for z, t, p in numbers]
     elif kind is Shifted:
         shapes = [{"eta": 0.7, "r_s": 1.4, "zeta": z, "theta_s": 0.4 * z % 3} for z in zetas]
     else:
