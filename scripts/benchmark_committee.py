@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     configure_cpu(1)
     structures = timing.ethanol(options.structures)
-    config = timing.config_of("default")
+    config = timing.config_of("grid")
     descriptor = timing.descriptor_of(config, structures)
     examples = Examples(structures, descriptor.cutoff, CPU)
     examples.store = FeatureStore(descriptor, examples.atoms, torch.float32)

@@ -19,7 +19,7 @@ import torch
 
 from mlip.assembly import functions_of, make_potential
 from mlip.config import Config, Data, Model
-from mlip.config.model import AniSet
+from mlip.config.model import AngularSet, AniSet, RadialSet
 from mlip.data.read import read_structures
 from mlip.descriptors.acsf import ACSF
 from mlip.device import configure_cpu
@@ -31,7 +31,8 @@ from mlip.structure import Structure
 from mlip.training.examples import Examples
 
 ETHANOL = Path(__file__).parents[1] / "data" / "ethanol_xtb.npz"
-DESCRIPTORS = {"default": Model(), "ani1x": Model(descriptor=(AniSet(set="ani1x"),))}
+GRID = (RadialSet(set="radial", cutoff=6.0), AngularSet(set="angular", cutoff=5.0))  # 264 functions for H, C, O
+DESCRIPTORS = {"grid": Model(descriptor=GRID), "ani1x": Model(descriptor=(AniSet(set="ani1x"),))}
 MISSING = 'TorchANI is not installed: pip install "mlip[bench]"'
 CPU = torch.device("cpu")
 IN_A_ROW = 10  # calls of one turn
@@ -70,9 +71,8 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--descriptor",
         choices=DESCRIPTORS,
-        default="default",
-        help="our symmetry functions: those of an empty config, or ani1x, the ones TorchANI computes here "
-        "(default: default)",
+        default="grid",
+        help="our symmetry functions: even grids, or ani1x, the ones TorchANI computes here (default: grid)",
     )
     return parser
 

@@ -135,7 +135,7 @@ def test_config_is_frozen():
         ("training.optimizer.learning_rate=0.5", lambda c: c.training.optimizer.learning_rate == 0.5),
         ("training.optimizer.name=sgd", lambda c: c.training.optimizer.momentum == 0.9),
         ("training.schedule.final=0.1", lambda c: c.training.schedule.final == 0.1),
-        ("model.descriptor.1.angles=3", lambda c: c.model.descriptor[1].angles == 3 and len(c.model.descriptor) == 2),
+        ("model.descriptor.0.budget=90", lambda c: c.model.descriptor[0].budget == 90 and len(c.model.descriptor) == 1),
         ("training.loss.energy.weight=7", lambda c: c.training.loss.energy.weight == 7),
     ],
 )

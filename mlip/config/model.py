@@ -265,10 +265,7 @@ class Model(Section):
     """Descriptor and networks."""
 
     descriptor: tuple[FunctionSet, ...] = Field(
-        (
-            RadialSet(set="radial", cutoff=6.0),
-            AngularSet(set="angular", cutoff=5.0),
-        ),
+        (AutoSet(set="auto"),),
         strict=False,
         min_length=1,
         description="sets of symmetry functions, one after the other; or the word auto: chosen from the data",
@@ -277,7 +274,7 @@ class Model(Section):
     networks: Networks = Networks()
     committee: Committee = Committee()
     scaling: Literal["common", "half", "standard", "minmax", "none"] = Field(
-        "common",
+        "half",
         description="feature scaling: one scale for all, half-way to unit spread, unit spread, to [0, 1], or none",
     )
     reference_energies: ReferenceEnergies = ReferenceEnergies()

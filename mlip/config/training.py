@@ -103,16 +103,22 @@ class LossTerm(Section):
     delta: float = Field(0.1, gt=0, description="where huber changes from square to linear, in the term's unit")
 
 
-class StressTerm(LossTerm):
-    """Weight and form of the stress term; stress numbers are small, so its weight is large."""
+class EnergyTerm(LossTerm):
+    """Weight and form of the energy term."""
 
-    weight: Weight = Field(100.0, description="of the term, or from distances and volume of the training atoms:")
+    weight: Weight = Field("auto", description="of the term, or from the distances of the training atoms:")
+
+
+class StressTerm(LossTerm):
+    """Weight and form of the stress term."""
+
+    weight: Weight = Field("auto", description="of the term, or from distances and volume of the training atoms:")
 
 
 class Loss(Section):
     """A weighted sum over energy per atom (eV), force components (eV/Å) and stress components (eV/Å³)."""
 
-    energy: LossTerm = LossTerm()
+    energy: EnergyTerm = EnergyTerm()
     forces: LossTerm = LossTerm()
     stress: StressTerm = StressTerm()
 
