@@ -30,6 +30,7 @@ class CompiledNetworks:
         self.scale = potential.scaling.scale.to(values.dtype).numpy()
         self.hidden = max(sum(widths) for widths in potential.networks.hidden)
         self.members = potential.members
+        self._pool: ThreadPoolExecutor | None = None
 
     def __call__(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> CompiledPass:
         """The networks applied to the features of atoms."""
@@ -42,8 +43,9 @@ class CompiledNetworks:
         if self.members == 1 or threads == 1:
             work(0, count)
             return
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(count), range(1, count + 1)))
+        if self._pool is None:  # each thread has its own switch for denormal floats
+            self._pool = ThreadPoolExecutor(threads, initializer=torch.set_flush_denormal, initargs=(True,))
+        list(self._pool.map(work, range(count), range(1, count + 1)))
 
 
 class CompiledPass:
