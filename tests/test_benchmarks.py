@@ -110,3 +110,29 @@ def test_a_wrong_number_is_named():
     refused = subprocess.run(command("training", "--repeats", "0"), capture_output=True, text=True, timeout=60)
     assert refused.returncode != 0
     assert "--repeats is 0; it must be at least 1" in refused.stderr
+
+
+def test_accuracy_table(tmp_path):
+    """A training and a row for each test file of a data set that is there, and the published figures beside it."""
+    from ase.io import write
+
+    from mlip.data.read import read_structures
+    from mlip.data.write import to_atoms
+
+    atoms = [to_atoms(structure) for structure in read_structures(SCRIPTS.parent / "data" / "ethanol_xtb.npz")[:40]]
+    for folder, files in {"rmd17_ethanol": ("train", "test"), "acac": ("train_300K", "test_a", "test_b")}.items():
+        (tmp_path / folder).mkdir()
+        for name in files:
+            write(tmp_path / folder / f"{name}.xyz", atoms, format="extxyz")
+    (tmp_path / "unknown").mkdir()
+    small = (
+        "training.epochs=1",
+        "data.split={train: 20, valid: 5}",
+        "model.descriptor={set: radial, cutoff: 3.0, count: 3}",
+    )
+    printed, result = run("accuracy", "--data", str(tmp_path), "--configs", "minimal", "--set", *small)
+    assert [(row["data"], row["test"]) for row in result["rows"]] == [
+        ("acac", "test_a"), ("acac", "test_b"), ("rmd17_ethanol", "test")
+    ]  # fmt: skip
+    assert all(row["forces"] > 0 and row["energy"] > 0 and row["seconds"] > 0 for row in result["rows"])
+    assert result["rows"][2]["train_structures"] == 20 and "linear ACE" in printed
