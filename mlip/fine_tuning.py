@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of, repulsion_of
 from mlip.config import Config
-from mlip.config.model import Committee, Model, Networks
+from mlip.config.model import AutoSet, Committee, Model, Networks
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.automatic import chosen_functions
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
 from mlip.model.evaluate import evaluate
@@ -26,14 +28,10 @@ from mlip.model.transfer import anchor, take_over
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 
+logger = logging.getLogger(__name__)
+
 KEY = "training.start_from"
-KEPT_SECTIONS = (
-    "descriptor",
-    "networks",
-    "committee",
-    "scaling",
-    "repulsion",
-)  # of the model, where the config does not give them
+KEPT_SECTIONS = ("descriptor", "networks", "committee", "scaling", "repulsion")  # unless the config gives them
 
 
 def start_of(config: Config) -> tuple[Config, Potential]:
@@ -53,6 +51,25 @@ def start_of(config: Config) -> tuple[Config, Potential]:
     taken = _model_of(start, load_content(path).get("provenance") or {})
     values = {name: getattr(taken, name) for name in KEPT_SECTIONS if name not in config.model.model_fields_set}
     return config.model_copy(update={"model": config.model.model_copy(update=values)}), start
+
+
+def with_new_elements(config: Config, start: Potential, structures: Sequence[Structure]) -> Config:
+    """The config with functions for elements that `start` does not know, if its functions are a list taken from there.
+
+    They are chosen from the structures as `auto` does, and come after those of the potential.
+    """
+    elements = sorted({int(z) for s in structures for z in s.numbers})
+    added = set(elements) - set(start.elements)
+    old = start.descriptor.functions
+    if not added or functions_of(config, sorted(added | set(start.elements))) != list(old):
+        return config
+    found = chosen_functions(structures, elements, budget=AutoSet(set="auto").budget, seed=config.run.seed)
+    new = [function for function in found if function.elements & added]
+    logger.info(
+        "%d symmetry functions are chosen for %s, which %s does not know", len(new), symbols(sorted(added)), KEY
+    )
+    model = config.model.model_copy(update={"descriptor": (explicit_set([*old, *new]),)})
+    return config.model_copy(update={"model": model})
 
 
 def require_fitting(config: Config, start: Potential, elements: Sequence[int]) -> None:

@@ -29,7 +29,7 @@ from mlip.descriptors.functions import described
 from mlip.descriptors.store import bytes_needed
 from mlip.device import device_of
 from mlip.elements import symbol, symbols
-from mlip.fine_tuning import known_references, require_fitting, start_of
+from mlip.fine_tuning import known_references, require_fitting, start_of, with_new_elements
 from mlip.model.potential import Potential
 from mlip.model.targets import less_repulsion
 from mlip.structure import Structure
@@ -168,6 +168,8 @@ def prepare(config: Config, saved: Potential | None = None) -> Preparation:
         config, start = start_of(config)
     parts = read_parts(config, start.elements if start else ())
     config = with_chosen_functions(config, parts.train)
+    if start:
+        config = with_new_elements(config, start, parts.train)
     if config.training.solve_last_layer and not parts.valid:
         raise ValueError(
             "training.solve_last_layer chooses its ridge on validation structures, and there are none; "

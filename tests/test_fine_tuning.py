@@ -12,13 +12,14 @@ from interfaces.command import mlip, refused
 from interfaces.trained import ETHANOL, TINY, ethanol
 
 from mlip.assembly import plan_of
-from mlip.batch import collate
+from mlip.batch import collate, to_batch
 from mlip.configfile import load_config
 from mlip.data.read import read_structures
 from mlip.evaluation import evaluate_structures
 from mlip.featurization import features_by_element
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import load_content, load_potential, save_potential
+from mlip.model.evaluate import evaluate
 from mlip.preparation import prepare
 from mlip.training.loop import Trainer
 
@@ -196,10 +197,19 @@ def test_its_own_folder_is_no_start(tmp_path, data):
     assert load_potential(tmp_path / "run")
 
 
-def test_listed_functions_do_not_know_new_elements(tmp_path, data):
-    save_potential(tmp_path / "bare.pt", load_potential(ethanol()), {})  # nobody knows which sets it was made by
+def test_listed_functions_get_company_for_new_elements(tmp_path, data):
+    """Where nobody knows which sets a potential was made by, functions of a new element are chosen from the data."""
+    save_potential(tmp_path / "bare.pt", load_potential(ethanol()), {})
     start = f"training.start_from={tmp_path / 'bare.pt'}"
-    assert refused(run(tmp_path, data / "nitrogen.xyz", start), "hold N", "Give the sets in model.descriptor")
+    made, old, _ = begun(tmp_path, data / "nitrogen.xyz", start)
+    count = len(old.descriptor.functions)
+    assert made.descriptor.functions[:count] == old.descriptor.functions
+    assert all(7 in function.neighbors for function in made.descriptor.functions[count:])
+    assert len(made.descriptor.functions) > count
+    structures = read_structures(data / "shifted.xyz")[:3]
+    batch = collate([to_batch(structure, made.cutoff)[0] for structure in structures])
+    forces = evaluate(old, batch).forces
+    assert (evaluate(made, batch).forces - forces).abs().max() < 1e-5 * forces.abs().max()
     outcome = run(tmp_path, data / "shifted.xyz", start)
     assert outcome.status == 0, outcome.err
     sets = [text for text in TINY if text.startswith("model.")]
