@@ -27,9 +27,6 @@ def keep_rows_before(path: Path, epoch: int) -> None:
 
 def summary(row: Mapping[str, float]) -> str:
     """A row in a few words."""
-    parts = [f"loss {row['train_loss']:.2e}"]
-    if "valid_energy_mae_per_atom" in row:
-        parts.append(f"valid {1e3 * row['valid_energy_mae_per_atom']:.2f} meV/atom")
-    if "valid_forces_mae" in row:
-        parts.append(f"{1e3 * row['valid_forces_mae']:.1f} meV/Å")
-    return ", ".join(parts)
+    shown = {"energy_mae_per_atom": "{:.2f} meV/atom", "forces_mae": "{:.1f} meV/Å", "stress_mae": "{:.2f} meV/Å³"}
+    errors = [text.format(1e3 * row[f"valid_{name}"]) for name, text in shown.items() if f"valid_{name}" in row]
+    return ", ".join([f"loss {row['train_loss']:.2e}", *(["valid " + errors[0], *errors[1:]] if errors else [])])

@@ -14,7 +14,7 @@ def features(descriptor, structure, dtype=torch.float64):
 
 
 def test_columns_stand_in_the_order_of_the_functions():
-    functions = [*zoo.mixed_cutoffs(), *zoo.per_center()]
+    functions = [*zoo.mixed_formulas(), *zoo.per_center()]
     order = torch.randperm(len(functions)).tolist()
     _, straight = features(ACSF(zoo.ELEMENTS, functions), "triclinic")
     _, shuffled = features(ACSF(zoo.ELEMENTS, [functions[i] for i in order]), "triclinic")
@@ -45,7 +45,7 @@ def test_repeated_function_is_a_repeated_column():
 
 
 def test_single_precision_is_near_double():
-    descriptor = ACSF(zoo.ELEMENTS, zoo.mixed_cutoffs())
+    descriptor = ACSF(zoo.ELEMENTS, zoo.mixed_formulas())
     _, double = features(descriptor, "triclinic")
     _, single = features(descriptor, "triclinic", torch.float32)
     assert single.dtype == torch.float32
@@ -53,7 +53,7 @@ def test_single_precision_is_near_double():
 
 
 def test_no_neighbors_no_features():
-    descriptor = ACSF(zoo.ELEMENTS, zoo.mixed_cutoffs())
+    descriptor = ACSF(zoo.ELEMENTS, zoo.mixed_formulas())
     batch = to_batch(zoo.LONE_ATOM, 4.5)[0]
     assert batch.pairs.shape == (2, 0)
     assert (descriptor(batch.numbers, batch.pairs, pair_vectors(batch)) == 0).all()

@@ -50,7 +50,7 @@ def test_formula(functions, structure):
 
 
 def test_many_functions_in_any_order_and_of_any_center():
-    functions = [*zoo.per_center(), *zoo.mixed_cutoffs()[:12]]
+    functions = [*zoo.per_center(), *zoo.mixed_formulas()[:12]]
     structures = [zoo.STRUCTURES["molecule"], zoo.STRUCTURES["wire"]]
     np.testing.assert_allclose(features(functions, structures), expected(functions, structures), rtol=1e-11, atol=1e-13)
 
@@ -96,7 +96,7 @@ def test_one_triple_by_hand():
 
 
 def test_pairs_beyond_the_cutoff_change_nothing():
-    descriptor = ACSF(zoo.ELEMENTS, zoo.mixed_cutoffs())
+    descriptor = ACSF(zoo.ELEMENTS, zoo.mixed_formulas())
     near, far = (to_batch(zoo.STRUCTURES["triclinic"], cutoff)[0] for cutoff in (descriptor.cutoff, 6.5))
     assert far.pairs.shape[1] > near.pairs.shape[1]
     found, wanted = (descriptor(b.numbers, b.pairs, pair_vectors(b)) for b in (far, near))

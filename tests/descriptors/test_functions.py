@@ -52,7 +52,7 @@ def test_neighbors_are_ascending():
 
 
 def test_every_function_reads_back():
-    functions = [*zoo.mixed_cutoffs(), *zoo.per_center(), *zoo.of_all_elements()]
+    functions = [*zoo.mixed_formulas(), *zoo.per_center(), *zoo.of_all_elements()]
     assert {type(f) for f in functions} == set(KINDS.values())
     assert [function_from_dict(f.as_dict()) for f in functions] == functions
 
@@ -77,7 +77,7 @@ def test_descriptor_names_elements_it_does_not_have(function):
 
 
 def test_descriptor_cutoff_is_the_largest():
-    assert ACSF(zoo.ELEMENTS, zoo.mixed_cutoffs()).cutoff == 4.2
+    assert ACSF(zoo.ELEMENTS, zoo.mixed_formulas()).cutoff == 4.2
 
 
 def test_functions_of_a_center():

@@ -191,20 +191,27 @@ def per_center() -> list[SymmetryFunction]:
 
 
 def mixed_cutoffs() -> list[SymmetryFunction]:
-    """Every formula and cutoff function, each at another cutoff, in no order."""
+    """Every cutoff function and Behler's and ANI's formulas, each at another cutoff, in no order."""
     functions = [
         *radial(4.2, "polynomial"),
         *behler(Narrow, 3.1, "polynomial"),
         *behler(Wide, 2.9, "cosine"),
         *behler(Wide, 3.0, "polynomial")[::3],
         *shifted(3.4, "tanh"),
+    ]
+    return [functions[i] for i in np.random.default_rng(7).permutation(len(functions))]
+
+
+def mixed_formulas() -> list[SymmetryFunction]:
+    """Some functions of every formula, each at another cutoff, in no order."""
+    functions = [
+        *mixed_cutoffs(),
         *log_normal(4.0, "tanh")[::2],
         *bessel(3.9, "cosine")[::2],
         *chebyshev(3.2, "tanh")[::3],
         *axilrod_teller(3.0, "polynomial")[::3],
-        *shifted_axilrod_teller(3.1, "polynomial")[::3],
     ]
-    return [functions[i] for i in np.random.default_rng(7).permutation(len(functions))]
+    return [functions[i] for i in np.random.default_rng(8).permutation(len(functions))]
 
 
 def potential(
@@ -247,6 +254,7 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "polynomial cutoff": lambda: potential([*radial(4.0, "polynomial"), *shifted(3.2, "polynomial")], 6),
     "mixed cutoffs": lambda: potential(mixed_cutoffs(), 7, activation=("gelu", "sigmoid", "celu")),
     "per center": lambda: potential(per_center(), 8, anchored=True, scaling="half"),
+    "mixed formulas": lambda: potential(mixed_formulas(), 16, scaling="half"),
     "log normal": lambda: potential(log_normal(), 10),
     "bessel": lambda: potential([*bessel(), *bessel(3.8, "tanh")[:4]], 11),
     "chebyshev": lambda: potential([*chebyshev(), *chebyshev(3.3, "polynomial")[:4]], 12, scaling="half"),
