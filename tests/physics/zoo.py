@@ -260,7 +260,13 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "chebyshev": lambda: potential([*chebyshev(), *chebyshev(3.3, "polynomial")[:4]], 12, scaling="half"),
     "axilrod teller": lambda: potential([*axilrod_teller(), *axilrod_teller(3.2, "tanh")[:3]], 13, scaling="half"),
     "shifted axilrod teller": lambda: potential(
-        [*shifted_axilrod_teller(), *shifted_axilrod_teller(3.2, "tanh")], 15, scaling="half"
+        [
+            *shifted_axilrod_teller(),
+            *shifted_axilrod_teller(3.2, "tanh"),
+            *shifted_axilrod_teller(3.1, "polynomial")[::3],
+        ],
+        15,
+        scaling="half",
     ),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
     "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
