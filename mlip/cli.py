@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, cast
 
 from mlip import evaluation_command as evaluation
-from mlip import inspection
+from mlip import inspection, lammps_command
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 from mlip.studies import commands as studies
@@ -105,6 +105,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
     )
     add_device_options(p)
+
+    lammps_command.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from mlip.batch import AtomsBatch
 from mlip.descriptors.compiled import compiled, in_threads, pair_table
@@ -25,6 +26,7 @@ class FusedResult(NamedTuple):
     forces: Float[np.ndarray, "N 3"]  # eV/Å
     stress: Float[np.ndarray, "3 3"] | None  # eV/Å³, ASE's sign; None without a volume
     atomic_energies: Float[np.ndarray, "N"]  # eV
+    virial: Float[np.ndarray, "3 3"]  # eV, dE/dstrain
 
 
 class FusedPotential:
@@ -58,8 +60,17 @@ class FusedPotential:
         Raises:
             ValueError: an element that the potential does not know.
         """
-        topology, bounds = self._topology_of(batch)
-        outputs, forces = np.empty(len(positions)), np.zeros(positions.shape)
+        return self.evaluated(*self._topology_of(batch), positions, cell)
+
+    def evaluated(
+        self,
+        topology: Topology,
+        bounds: Int[np.ndarray, "B"],
+        positions: Float[np.ndarray, "A 3"],
+        cell: Float[np.ndarray, "3 3"],
+    ) -> FusedResult:
+        """Energies of N centers, and forces on all A atoms that may be their neighbors, in blocks of `topology`."""
+        outputs, forces = np.empty(len(topology.element)), np.zeros(positions.shape)
         gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
         virials = np.zeros((len(bounds) - 1, 3, 3))
 
@@ -82,24 +93,40 @@ class FusedPotential:
         volume = _volume(cell)
         atomic_energies = outputs + self.offsets[topology.element]
         virial = virials.sum(axis=0)
+        virial = 0.5 * (virial + virial.T)
         return FusedResult(
             energy=float(atomic_energies.sum()),
             forces=forces,
-            stress=0.5 * (virial + virial.T) / volume if volume > 0 else None,
+            stress=virial / volume if volume > 0 else None,
             atomic_energies=atomic_energies,
+            virial=virial,
         )
 
     def _topology_of(self, batch: AtomsBatch) -> tuple[Topology, np.ndarray]:
         """Pairs and blocks; made anew only when the batch has other tensors than the last, after a neighbor search."""
         old = self._searched
         if old is None or old.numbers is not batch.numbers or old.pairs is not batch.pairs:
-            element = self.potential.element_of(batch.numbers).numpy()
-            center, neighbor = batch.pairs.numpy()
-            table = pair_table(element, center, neighbor)
-            self._topology = Topology(table.start, element, center, neighbor, table.neighbor, batch.shifts.numpy())
-            self._bounds = block_bounds(table.start, self.features.angular_groups)
+            self._topology, self._bounds = self.topology(batch.numbers, batch.pairs.numpy(), batch.shifts.numpy())
             self._searched = batch
         return self._topology, self._bounds
+
+    def topology(
+        self,
+        numbers: Int[Tensor, "A"],
+        pairs: Int[np.ndarray, "2 P"],
+        shifts: Float[np.ndarray, "P 3"],
+        centers: int | None = None,
+    ) -> tuple[Topology, Int[np.ndarray, "B"]]:
+        """Pairs of all atoms, or of the first `centers` of them, and the blocks they are computed in.
+
+        Raises:
+            ValueError: an element that the potential does not know.
+        """
+        element = self.potential.element_of(numbers).numpy()
+        center, neighbor = pairs
+        table = pair_table(element, center, neighbor, centers)
+        topology = Topology(table.start, table.element, center, neighbor, table.neighbor, shifts)
+        return topology, block_bounds(table.start, self.features.angular_groups)
 
 
 def _repulsion_tables(potential: Potential) -> np.ndarray:
