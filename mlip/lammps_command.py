@@ -125,6 +125,7 @@ def _read(lammps: Any, ranks: Any, origin: Path, text: str) -> None:
             lammps.file(file.name)
         except Exception as error:  # LAMMPS's Python module has exceptions of its own
             if type(error).__name__ == "MPIAbortException" and ranks is not None and ranks.size > 1:
-                print(f"mlip: error: {origin}: LAMMPS stopped: {error}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"mlip: error: {origin}: LAMMPS stopped: {error}\n")
+                sys.stderr.flush()
                 ranks.Abort(USER_ERROR)
             raise ValueError(f"{origin}: LAMMPS stopped: {error}") from error

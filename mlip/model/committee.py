@@ -45,7 +45,9 @@ def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | No
         ValueError: the potential is no committee.
     """
     atomic_energies, deviations = deviations_of(potential, batch, features=features)
-    squares = sum(deviation.square() for deviation in deviations)
+    squares = torch.zeros((), dtype=potential.dtype, device=potential.device)
+    for deviation in deviations:
+        squares = squares + deviation.square()
     energies = torch.stack([sum_per_structure(energies, batch) for energies in atomic_energies])
     factors = potential.calibration
     return Spread(

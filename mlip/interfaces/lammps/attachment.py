@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -121,8 +121,8 @@ class Attachment:
         of_energy[:] = self.per_ev * factors.energy * energies.std(axis=0, ddof=1)
         of_forces[:] = self.per_ev * factors.forces * np.sqrt(squares)
 
-    def _end(self, failure: Exception | None, alone: bool = False) -> None:
-        """Say what failed, once, and end all ranks. LAMMPS writes out what it has."""
+    def _end(self, failure: Exception | None, alone: bool = False) -> NoReturn:
+        """Say what failed, once, and end all ranks; an exception would be lost in LAMMPS, between here and Python."""
         if os.environ.get("MLIP_DEBUG") and failure is not None:
             traceback.print_exception(failure)
         message = None if failure is None else f"{failure or type(failure).__name__}"
@@ -132,10 +132,16 @@ class Attachment:
             message = next(text for text in messages if text is not None)
             first = self.ranks.rank == 0
         if first:
-            print(f"mlip: error: {message}", file=sys.stderr, flush=True)
-        if alone and self.ranks is not None and self.ranks.size > 1:
-            self.ranks.Abort(USER_ERROR)
-        self.lammps.command(f"quit {USER_ERROR}")
+            sys.stderr.write(f"mlip: error: {message}\n")
+            sys.stderr.flush()
+        ctypes.CDLL(None).fflush(None)  # LAMMPS's log and dumps
+        if self.ranks is not None:
+            if alone and self.ranks.size > 1:
+                self.ranks.Abort(USER_ERROR)
+            from mpi4py import MPI
+
+            MPI.Finalize()
+        os._exit(USER_ERROR)
 
 
 def _numbers(elements: Sequence[str], types: int, potential: Potential) -> np.ndarray:

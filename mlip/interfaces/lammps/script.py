@@ -68,7 +68,7 @@ def prepared(path: Path, cutoff: float) -> Script:
                     f"{place}: elements are {' '.join(named)}, before {' '.join(elements)}; give them once"
                 )
             elements = named or elements
-        elif command in RUNS and first_run < 0:
+        elif _runs(words) and first_run < 0:
             if not style:
                 result += [f"pair_style zero {cutoff!r}", "pair_coeff * *"]
             first_run = len(result)
@@ -110,6 +110,13 @@ def _lines(path: Path, outer: Sequence[Path]) -> list[tuple[str, str]]:
     if parts:
         raise ValueError(f'{path}: ends within a command that is continued by & or """')
     return found
+
+
+def _runs(words: Sequence[str]) -> bool:
+    """Whether a command makes LAMMPS compute forces, perhaps as what an `if` leads to."""
+    if words[:1] == ["if"]:
+        return any(word.strip("\"'") in RUNS for word in words[1:])
+    return words[:1] != [] and words[0] in RUNS
 
 
 def _pair_style(place: str, words: Sequence[str], cutoff: float) -> str:
