@@ -93,12 +93,12 @@ def _together(ranks: Any, work: Callable[[], Any]) -> Any:
 def _potential_and_script(options: argparse.Namespace) -> tuple[Potential, Script]:
     import torch
 
-    from mlip.device import device_of
+    from mlip.device import device_of_rank
     from mlip.interfaces.lammps.script import prepared
     from mlip.model.checkpoint import load_potential
 
     precision = None if options.dtype is None else getattr(torch, options.dtype)
-    potential = load_potential(options.potential, device=device_of(options.device), dtype=precision)
+    potential = load_potential(options.potential, device=device_of_rank(options.device), dtype=precision)
     script = prepared(options.input, potential.cutoff)
     if options.elements and script.elements and tuple(options.elements) != script.elements:
         raise ValueError(

@@ -14,6 +14,7 @@ from mlip.model.committee import deviations_of
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.neighbors import neighbor_pairs
+from mlip.verlet import longest_move
 
 SKIN = 1.0  # Å; pairs within it beyond the cutoff are kept between steps
 
@@ -76,8 +77,7 @@ class Domain:
         """Whether the pairs of the last search serve these positions of the same atoms."""
         if positions.shape != self._searched.shape:
             return False
-        moved = np.square(positions - self._searched).sum(axis=1).max(initial=0.0)
-        return bool(moved < (self.skin / 2) ** 2)
+        return longest_move(positions, self._searched) < self.skin / 2
 
     def evaluate(self, positions: Float[np.ndarray, "A 3"]) -> DomainResult:
         """Energies, forces and virial with the atoms at these positions."""
