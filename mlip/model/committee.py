@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from mlip.model.derivatives import forces_of
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Calibration, Potential
 from mlip.model.potential_pass import PotentialPass
+from mlip.model.ranges import FeatureRanges
 
 
 class Spread(NamedTuple):
@@ -96,6 +98,8 @@ def member_of(potential: Potential, member: int) -> Potential:
 def committee_of(potentials: Sequence[Potential]) -> Potential:
     """Potentials as one committee, which shares its weights with them; members of committees become members of it.
 
+    Its ranges of features are those of all training sets together.
+
     Raises:
         ValueError: they differ in more than their weights.
     """
@@ -114,7 +118,9 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
                     "Train them on the same structures"
                 )
     networks = [network for potential in potentials for network in potential.networks.networks]
-    return _with_networks(first, networks, sum(potential.members for potential in potentials))
+    made = _with_networks(first, networks, sum(potential.members for potential in potentials))
+    made.ranges = reduce(FeatureRanges.with_those_of, (potential.ranges for potential in potentials))
+    return made
 
 
 def _facts(potential: Potential) -> dict[str, object]:
