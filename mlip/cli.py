@@ -202,8 +202,10 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.model.checkpoint import fingerprint
 
     use_threads(options)
-    names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed")
-    names += ("largest_force", "on_extrapolation", "largest_extrapolation")
+    names = (
+        "ensemble", "temperature", "pressure", "timestep", "friction", "seed",
+        "largest_force", "on_extrapolation", "largest_extrapolation",
+    )  # fmt: skip
     conditions = Conditions(**{name: getattr(options, name) for name in names})
     start = existing_file(options.start)
     try:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlip.interfaces.lammps.script import Script
     from mlip.model.potential import Potential
 
-USER_ERROR = 2
+USER_ERROR, UNPHYSICAL = 2, 3
+EXTRAPOLATED = "extrapolated.data"
 
 
 def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
@@ -40,6 +41,14 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
     p.add_argument(
         "--std", type=int, default=0, metavar="N",
         help="every N steps compute a committee's deviations, d_mlip_forces_std and d_mlip_energy_std in dumps",
+    )  # fmt: skip
+    p.add_argument(
+        "--on-extrapolation", choices=("ignore", "warn", "stop"), default="warn",
+        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
+    )  # fmt: skip
+    p.add_argument(
+        "--largest-extrapolation", type=float, default=1.0, metavar="WIDTHS",
+        help="how far outside of a function's range, in its widths, stop allows (default: 1)",
     )  # fmt: skip
     add_device_options(p)
 
@@ -66,10 +75,22 @@ def _lammps(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "atoms": int(lammps.get_natoms()), "step": int(lammps.get_thermo("step")), "ranks": size, "seconds": seconds,
         "searches": attached.domain.searches,
     }  # fmt: skip
+    text = f"step {results['step']}, {results['atoms']} atoms on {size} ranks, {seconds:.1f} s"
+    stopped = None
+    if attached.watch is not None:
+        count, stopped = attached.watch.gathered(ranks), attached.watch.stopped_at
+        results["extrapolation"] = count.results()
+        text += f"\n{count.text()}"
+    if stopped is not None:
+        lammps.command(f"write_data {EXTRAPOLATED} nocoeff")
+        text = f"mlip: stopped at step {stopped}; the atoms are saved in {EXTRAPOLATED}\n{text}"
     lammps.close()
     if ranks is not None and ranks.rank > 0:
-        raise SystemExit(0)  # the first rank speaks for all
-    return results, f"step {results['step']}, {results['atoms']} atoms on {size} ranks, {seconds:.1f} s"
+        raise SystemExit(0 if stopped is None else UNPHYSICAL)  # the first rank speaks for all
+    if stopped is not None:
+        sys.stderr.write(f"{text}\n")
+        raise SystemExit(UNPHYSICAL)
+    return results, text
 
 
 def _together(ranks: Any, work: Callable[[], Any]) -> Any:
@@ -112,8 +133,13 @@ def _attached(
     lammps: Any, ranks: Any, potential: Potential, options: argparse.Namespace, elements: Sequence[str]
 ) -> Attachment:
     from mlip.interfaces.lammps.attachment import Attachment
+    from mlip.interfaces.lammps.watch import Watch
 
-    return Attachment(lammps, ranks, potential, options.elements or elements, std=options.std)
+    how = options.on_extrapolation
+    watch = None
+    if how != "ignore":
+        watch = Watch(potential, stop=how == "stop", largest=options.largest_extrapolation)
+    return Attachment(lammps, ranks, potential, options.elements or elements, std=options.std, watch=watch)
 
 
 def _read(lammps: Any, ranks: Any, origin: Path, text: str) -> None:

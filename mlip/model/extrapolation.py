@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,17 +55,22 @@ class Worst(NamedTuple):
         )
 
 
-def worst_of(potential: Potential, numbers: Int[np.ndarray, "N"], outside: Outside) -> Worst | None:
-    """The atom that is farthest outside, None if all are inside."""
+def worst_of(
+    potential: Potential, numbers: Int[np.ndarray, "N"], outside: Outside, names: Int[np.ndarray, "N"] | None = None
+) -> Worst | None:
+    """The atom that is farthest outside, None if all are inside; atoms are called by their places, or by `names`."""
     if not outside.severity.any():
         return None
     atom = int(outside.severity.argmax())
     function = potential.descriptor.functions[outside.function[atom]]
-    return Worst(atom, symbol(int(numbers[atom])), str(function), float(outside.severity[atom]))
+    name = atom if names is None else int(names[atom])
+    return Worst(name, symbol(int(numbers[atom])), str(function), float(outside.severity[atom]))
 
 
 @dataclass
-class _OfElement:
+class OfElement:
+    """Counts of one element's atoms."""
+
     atoms: int = 0
     outside: int = 0
     largest: float = 0.0
@@ -82,21 +88,40 @@ class ExtrapolationCount:
         self.first: str | int | None = None
         self.worst: Worst | None = None
         self.where: str | int | None = None  # the worst
-        self.elements = {number: _OfElement() for number in potential.elements}
+        self.elements = {number: OfElement() for number in potential.elements}
 
-    def add(self, numbers: Int[np.ndarray, "N"], outside: Outside, where: str | int) -> None:
-        """Count the atoms of one structure or step."""
+    def add(
+        self,
+        numbers: Int[np.ndarray, "N"],
+        outside: Outside,
+        where: str | int,
+        names: Int[np.ndarray, "N"] | None = None,
+    ) -> None:
+        """Count the atoms of one structure or step; they are called by their places, or by `names`."""
         self.counted += 1
         for number, of_element in self.elements.items():
             severity = outside.severity[numbers == number]
             of_element.atoms += len(severity)
             of_element.outside += int((severity > 0).sum())
             of_element.largest = max(of_element.largest, float(severity.max(initial=0.0)))
-        worst = worst_of(self.potential, numbers, outside)
+        worst = worst_of(self.potential, numbers, outside, names)
         if worst is None:
             return
         self.outside += 1
         self.first = where if self.first is None else self.first
+        self._remember(worst, where)
+
+    def merge(self, elements: Mapping[int, OfElement], worst: Worst | None, where: str | int | None) -> None:
+        """Add the counts of other atoms of the same structures or steps."""
+        for number, other in elements.items():
+            mine = self.elements[number]
+            mine.atoms += other.atoms
+            mine.outside += other.outside
+            mine.largest = max(mine.largest, other.largest)
+        if worst is not None:
+            self._remember(worst, where)
+
+    def _remember(self, worst: Worst, where: str | int | None) -> None:
         if self.worst is None or worst.severity > self.worst.severity:
             self.worst, self.where = worst, where
 

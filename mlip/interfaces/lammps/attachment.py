@@ -14,10 +14,12 @@ import numpy as np
 from mlip.elements import atomic_number, symbols
 from mlip.interfaces.lammps.domain import Domain
 from mlip.interfaces.lammps.halo import Halo
+from mlip.interfaces.lammps.watch import Watch
 from mlip.model.potential import Potential
 from mlip.units import ENERGY
 
 FIX = "mlip"  # its name in LAMMPS
+OUTSIDE = "mlip_extrapolation"
 DEVIATIONS = ("mlip_energy_std", "mlip_forces_std")  # per atom, d_... in dumps
 ENERGY_OF = {"metal": "eV", "real": "kcal/mol"}  # by LAMMPS's units, all with lengths in Å
 USER_ERROR = 2
@@ -29,7 +31,9 @@ class Attachment:
 
     `elements` has the symbol of each atom type. Of a committee the standard deviations of atomic energies and of forces
     (the length of an atom's three components) are there for dumps every `std` steps, as d_mlip_energy_std (LAMMPS's
-    unit of energy) and d_mlip_forces_std; 0 for never. `ranks` is the communicator of LAMMPS's ranks or None.
+    unit of energy) and d_mlip_forces_std; 0 for never. With a `watch`, d_mlip_extrapolation is how far each atom is
+    outside of the training set's features, in widths of their ranges. `ranks` is the communicator of LAMMPS's ranks or
+    None.
 
     A failure on any rank ends all of them with exit status 2 and one message: LAMMPS cannot be told of it otherwise.
 
@@ -38,7 +42,16 @@ class Attachment:
             or not one for each type, or deviations are asked of a potential that has one member.
     """
 
-    def __init__(self, lammps: Any, ranks: Any, potential: Potential, elements: Sequence[str], *, std: int = 0) -> None:
+    def __init__(
+        self,
+        lammps: Any,
+        ranks: Any,
+        potential: Potential,
+        elements: Sequence[str],
+        *,
+        std: int = 0,
+        watch: Watch | None = None,
+    ) -> None:
         if not lammps.extract_setting("box_exist"):
             raise ValueError("LAMMPS has no box where the potential is to be attached. Create it before the first run")
         units = lammps.extract_global("units")
@@ -48,37 +61,46 @@ class Attachment:
             raise ValueError("deviations are those of a committee's members; the potential has one member")
         self.lammps, self.ranks = lammps, ranks
         self.per_ev = 1 / ENERGY[ENERGY_OF[units]]  # LAMMPS's unit of energy
-        self.domain = Domain(potential)
-        self.std = std
-        self._number_of_type = _numbers(elements, lammps.extract_setting("ntypes"), potential)
-        self._tags = np.empty(0)
+        self.domain = Domain(potential, watch=watch is not None)
+        self.std, self.watch = std, watch
+        self._number_of_type = _numbers_of_types(elements, lammps.extract_setting("ntypes"), potential)
+        self._numbers = self._tags = np.empty(0, np.int64)
         self._halo: Halo | None = None
         commands = [f"fix {FIX} all external pf/callback 1 1", f"fix_modify {FIX} energy yes virial yes"]
-        if std:
-            commands.append(f"fix {FIX}_std all property/atom {' '.join(f'd_{name}' for name in DEVIATIONS)}")
+        per_atom = [*(DEVIATIONS if std else ()), *([OUTSIDE] if watch else [])]
+        if per_atom:
+            commands.append(f"fix {FIX}_atoms all property/atom {' '.join(f'd_{name}' for name in per_atom)}")
         lammps.commands_list(commands)
         lammps.set_fix_external_callback(FIX, self._forces, None)
 
     def _forces(self, caller: None, step: int, atoms: int, tags: np.ndarray, x: np.ndarray, forces: np.ndarray) -> None:
         """What LAMMPS calls: fills the forces on a rank's own atoms, energy and virial of all."""
         failure = None
-        # One reduction tells all ranks what each has: energy, virial, whether atoms have moved to others, failures.
-        totals = np.zeros(9)
+        # One reduction tells all ranks what each has: energy, virial, whether it has other atoms, failures, and how
+        # many atoms are outside of the training set's features, or too far outside.
+        totals = np.zeros(11)
         try:
             positions, moved = self._arrived(atoms)
             made = self.domain.evaluate(positions)
             totals[0], totals[7] = made.energies.sum(), moved
             totals[1:7] = [-made.virial[a, b] for a, b in _VOIGT]
+            if self.watch is not None and made.outside is not None:
+                totals[9:] = self.watch.add(self._numbers[:atoms], tags, made.outside, step)
+                self.lammps.numpy.extract_atom(f"d_{OUTSIDE}", nelem=atoms)[:] = made.outside.severity
         except Exception as error:
             failure, totals[8] = error, 1
         if self.ranks is not None:
             totals = self._summed(totals)
         if totals[8]:
             self._end(failure)
+        if self.watch is not None:
+            self.watch.of_all(int(totals[9]), step)
+            if totals[10]:  # LAMMPS ends its run after this step
+                self.lammps.force_timeout()
+                self.watch.stopped_at = step
         try:
             if totals[7] or self._halo is None:
-                tags = self._tags
-                self._halo = Halo(self.ranks, tags[:atoms], tags[atoms:])
+                self._halo = Halo(self.ranks, self._tags[:atoms], self._tags[atoms:])
             forces[:] = self.per_ev * self._halo.give_back(made.forces)
             if self.std and step % self.std == 0:
                 self._store_deviations(positions)
@@ -101,8 +123,8 @@ class Attachment:
         moved = self._halo is None or self._halo.atoms != own or tags.tobytes() != self._tags.tobytes()
         if moved or not self.domain.still_valid(positions):
             types = arrays.extract_atom("type", nelem=count)
-            self.domain.search(self._number_of_type[types], own, positions)
-            self._tags = tags.copy()
+            self._numbers, self._tags = self._number_of_type[types], tags.copy()
+            self.domain.search(self._numbers, own, positions)
         return positions, moved
 
     def _summed(self, totals: np.ndarray) -> np.ndarray:
@@ -144,7 +166,7 @@ class Attachment:
         os._exit(USER_ERROR)
 
 
-def _numbers(elements: Sequence[str], types: int, potential: Potential) -> np.ndarray:
+def _numbers_of_types(elements: Sequence[str], types: int, potential: Potential) -> np.ndarray:
     """Atomic numbers by atom type, from 1 on."""
     known = symbols(potential.elements)
     if len(elements) != types:

@@ -12,7 +12,9 @@ from mlip.batch import AtomsBatch
 from mlip.kernels import has_kernels
 from mlip.model.committee import deviations_of
 from mlip.model.evaluate import evaluate
+from mlip.model.extrapolation import WatchedFeatures
 from mlip.model.potential import Potential
+from mlip.model.ranges import Outside
 from mlip.neighbors import neighbor_pairs
 from mlip.verlet import longest_move
 
@@ -25,17 +27,19 @@ class DomainResult(NamedTuple):
     energies: Float[np.ndarray, "N"]  # eV
     forces: Float[np.ndarray, "A 3"]  # eV/Å
     virial: Float[np.ndarray, "3 3"]  # eV, dE/dstrain
+    outside: Outside | None  # where own atoms are outside of the training set's features, if watched
 
 
 class Domain:
     """The atoms of a rank, its own first, then ghosts: copies of others' atoms and periodic images, at their places.
 
-    Pairs are searched anew when there are other atoms or one has gone half of the skin (Å).
+    Pairs are searched anew when there are other atoms or one has gone half of the skin (Å). With `watch` features are
+    compared with the ranges of the training set.
     """
 
-    def __init__(self, potential: Potential, skin: float = SKIN) -> None:
+    def __init__(self, potential: Potential, *, skin: float = SKIN, watch: bool = False) -> None:
         self.potential = potential
-        self.skin = skin
+        self.skin, self.watch = skin, watch
         self.searches = 0
         self._searched: Float[np.ndarray, "A 3"] = np.empty((0, 3))
         self._batch: AtomsBatch | None = None
@@ -82,14 +86,18 @@ class Domain:
     def evaluate(self, positions: Float[np.ndarray, "A 3"]) -> DomainResult:
         """Energies, forces and virial with the atoms at these positions."""
         if self._fused is not None:
-            made = self._fused.evaluated(*self._topology, positions, np.zeros((3, 3)))
-            return DomainResult(made.atomic_energies, made.forces, made.virial)
+            made = self._fused.evaluated(*self._topology, positions, np.zeros((3, 3)), outside=self.watch)
+            return DomainResult(made.atomic_energies, made.forces, made.virial, made.outside)
         # In a cell of one Å³, which no pair crosses, the stress is the virial.
         batch = self._at(positions)._replace(cell=torch.eye(3, dtype=torch.float64)[None])
-        found = evaluate(self.potential, batch.to(self.potential.device)).to(torch.device("cpu"))
+        features = WatchedFeatures(self.potential) if self.watch else None
+        found = evaluate(self.potential, batch.to(self.potential.device), features=features).to(torch.device("cpu"))
         assert found.forces is not None and found.stress is not None and found.atomic_energies is not None
         return DomainResult(
-            found.atomic_energies[: self._own].numpy(), found.forces.double().numpy(), found.stress[0].double().numpy()
+            found.atomic_energies[: self._own].numpy(),
+            found.forces.double().numpy(),
+            found.stress[0].double().numpy(),
+            Outside(*(field[: self._own] for field in features.outside)) if features else None,
         )
 
     def deviations(

@@ -1,0 +1,55 @@
+"""Atoms outside of the training set's features, counted over all ranks and steps of a LAMMPS run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from mlip.model.extrapolation import ExtrapolationCount
+from mlip.model.potential import Potential
+from mlip.model.ranges import LARGEST, Outside
+
+
+class Watch:
+    """Counts what the atoms of this rank do; `stop` says whether LAMMPS is to stop where one is too far outside.
+
+    Raises:
+        ValueError: it is to stop, but the potential does not know its ranges.
+    """
+
+    def __init__(self, potential: Potential, *, stop: bool = False, largest: float = LARGEST) -> None:
+        if stop and not potential.ranges.known:
+            raise ValueError(
+                "extrapolation cannot be noticed: the potential has no ranges of features, as one saved by an older "
+                "version or made by hand. Train it again, or take --on-extrapolation ignore"
+            )
+        self.stop, self.largest = stop, largest
+        self.stopped_at: int | None = None
+        self._count = ExtrapolationCount(potential, "step")
+        self._first: int | None = None
+        self._steps = 0
+
+    def add(
+        self, numbers: Int[np.ndarray, "N"], tags: Int[np.ndarray, "N"], outside: Outside, step: int
+    ) -> tuple[int, int]:
+        """Count the atoms of this rank; returns how many are outside, and how many so far that LAMMPS is to stop."""
+        self._count.add(numbers, outside, step, tags)
+        return int((outside.severity > 0).sum()), int((outside.severity > self.largest).sum()) if self.stop else 0
+
+    def of_all(self, outside: int, step: int) -> None:
+        """Learn how many atoms of all ranks are outside at this step."""
+        if outside:
+            self._steps += 1
+            self._first = step if self._first is None else self._first
+
+    def gathered(self, ranks: Any) -> ExtrapolationCount:
+        """The counts of all ranks; collective."""
+        count = self._count
+        found = (count.elements, count.worst, count.where)
+        for rank, (elements, worst, where) in enumerate([found] if ranks is None else ranks.allgather(found)):
+            if ranks is not None and rank != ranks.rank:
+                count.merge(elements, worst, where)
+        count.outside, count.first = self._steps, self._first
+        return count
