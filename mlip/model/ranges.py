@@ -22,7 +22,7 @@ class Outside(NamedTuple):
 
     severity: Float[np.ndarray, "N"]  # distance of the worst function, in widths of its range; 0 inside
     function: Int[np.ndarray, "N"]  # column of the worst function, -1 inside
-    count: Int[np.ndarray, "N"]  # functions outside
+    functions: Int[np.ndarray, "N"]  # how many are outside
 
     def split(self, sizes: Sequence[int]) -> list[Outside]:
         """The atoms of a batch, one structure at a time."""

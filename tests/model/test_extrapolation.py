@@ -46,7 +46,7 @@ def test_kernel_is_the_reference(name, structure):
     found = fused(potential, STRUCTURES[structure]).outside
     np.testing.assert_allclose(found.severity, expected.severity, rtol=1e-9)
     np.testing.assert_array_equal(found.function, expected.function)
-    np.testing.assert_array_equal(found.count, expected.count)
+    np.testing.assert_array_equal(found.functions, expected.functions)
 
 
 def test_the_law_of_the_kernel_sees_atoms_outside_and_inside():
@@ -61,7 +61,7 @@ def test_kernel_in_single_precision():
     potential.networks.float()
     found = fused(potential, zoo.STRUCTURES["triclinic"]).outside
     np.testing.assert_allclose(found.severity, exact.severity, rtol=1e-3)
-    assert not fused(potential, ALL[0]).outside.count.any(), "rounding does not count"
+    assert not fused(potential, ALL[0]).outside.functions.any(), "rounding does not count"
 
 
 def test_nothing_else_changes_and_nothing_is_told_unless_asked():
@@ -173,4 +173,4 @@ def test_split_by_structure():
     outside = Outside(np.arange(5.0), np.arange(5), np.arange(5))
     parts = outside.split([2, 0, 3])
     assert [part.severity.tolist() for part in parts] == [[0.0, 1.0], [], [2.0, 3.0, 4.0]]
-    assert torch.equal(torch.tensor(parts[2].count), torch.tensor([2, 3, 4]))
+    assert torch.equal(torch.tensor(parts[2].functions), torch.tensor([2, 3, 4]))
