@@ -130,7 +130,9 @@ def columns_of_centers(descriptor: ACSF) -> list[Int[np.ndarray, "_"]]:
     """Columns of the features that can be other than zero at centers of each element: those of any center, its own."""
     centers = [function.center for function in descriptor.functions]
     return [
-        np.array([column for wanted in (None, z) for column, center in enumerate(centers) if center == wanted], np.int64)
+        np.array(
+            [column for wanted in (None, z) for column, center in enumerate(centers) if center == wanted], np.int64
+        )
         for z in descriptor.elements
     ]
 
