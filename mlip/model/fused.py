@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.batch import AtomsBatch
+from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compiled import compiled, in_threads, pair_table
 from mlip.kernels import network as kernels
-from mlip.kernels.activations import KINDS
+from mlip.kernels.activations import kinds_of
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
 from mlip.kernels.ranges import Watch
@@ -35,17 +37,23 @@ class FusedResult(NamedTuple):
 class FusedPotential:
     """A potential as tables for the CPU kernels: neighbors' vectors, features, networks, forces in a few calls.
 
-    Feature scaling is folded into the first layer, the energy scale into the last. Of a committee it is the mean, whose
-    members share features and pair gradients. The weights are those at the time of construction, in the potential's
-    dtype.
+    Feature scaling is folded into the first layer, the energy scale into the last; an output that is not linear has it
+    in a layer of its own. Features that are zero at every center of an element, because they are those of others, are
+    neither kept nor read: the functions' columns are counted anew. Of a committee it is the mean, whose members share
+    features and pair gradients. The weights are those at the time of construction, in the potential's dtype.
     """
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
         self.features = compiled(potential.descriptor)
-        self.networks, self.offsets = _tables(potential)
+        self.columns = columns_of_centers(potential.descriptor)
+        place = np.empty(self.features.width, np.int64)
+        for mine in self.columns:
+            place[mine] = np.arange(len(mine))
+        self.functions = self.features.functions._replace(columns=place[self.features.functions.columns])
+        self.networks, self.offsets = _tables(potential, self.columns)
         self.repulsion = _repulsion_tables(potential)
-        self.ranges = _range_tables(potential)
+        self.ranges = _range_tables(potential, self.columns)
         self._searched: AtomsBatch | None = None  # the batch that these two are of
         self._topology: Any = None
         self._bounds: Any = None
@@ -89,7 +97,7 @@ class FusedPotential:
         gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
         virials = np.zeros((len(bounds) - 1, 3, 3))
         found = Outside.of(len(outputs) if outside else 0)
-        lowest, highest, per_width = self.ranges
+        lowest, highest, per_width, column_of = self.ranges
         watch = Watch(lowest, highest, per_width, TOLERANCE, found.severity, found.function, found.functions)
 
         def evaluate(first: int, last: int) -> None:
@@ -98,7 +106,7 @@ class FusedPotential:
                 topology,
                 positions,
                 cell,
-                self.features.functions,
+                self.functions,
                 self.networks,
                 self.repulsion,
                 watch,
@@ -109,6 +117,8 @@ class FusedPotential:
 
         in_threads(len(topology.center), len(bounds) - 1, evaluate)
         add_forces(topology.center, topology.neighbor, gradients, forces)
+        if outside:
+            found.function[:] = np.where(found.function < 0, -1, column_of[topology.element, found.function])
         volume = _volume(cell)
         atomic_energies = outputs + self.offsets[topology.element]
         virial = virials.sum(axis=0)
@@ -158,13 +168,21 @@ def _repulsion_tables(potential: Potential) -> np.ndarray:
     return np.stack([table.cpu().numpy() for table in tables])
 
 
-def _range_tables(potential: Potential) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lowest and highest features, and one over the widths that distances from them are measured in."""
-    ranges, dtype = potential.ranges, potential.dtype
-    low, high, per_width = (
-        table.to(dtype).cpu().numpy() for table in (ranges.lowest, ranges.highest, 1.0 / ranges.widths)
-    )
-    return low, high, per_width
+def _range_tables(
+    potential: Potential, columns: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Lowest and highest features and one over the widths that distances from them are measured in, each a row for each
+    element with its own columns; and which columns these are.
+    """
+    ranges, shape = potential.ranges, (len(columns), max(map(len, columns)))
+    low, high, per_width = np.full(shape, -np.inf), np.full(shape, np.inf), np.ones(shape)
+    column_of = np.zeros(shape, np.int64)
+    for e, mine in enumerate(columns):
+        for table, values in ((low, ranges.lowest), (high, ranges.highest), (per_width, 1.0 / ranges.widths)):
+            table[e, : len(mine)] = values[e].cpu().numpy()[mine]
+        column_of[e, : len(mine)] = mine
+    dtype = np.float32 if potential.dtype == torch.float32 else np.float64
+    return low.astype(dtype), high.astype(dtype), per_width.astype(dtype), column_of
 
 
 def _volume(cell: np.ndarray) -> float:
@@ -173,29 +191,44 @@ def _volume(cell: np.ndarray) -> float:
     return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
 
 
-def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
+def columns_of_centers(descriptor: ACSF) -> list[Int[np.ndarray, "_"]]:
+    """Columns of the features that can be other than zero at centers of each element: those of any center, its own."""
+    centers = [function.center for function in descriptor.functions]
+    return [
+        np.array(
+            [column for wanted in (None, z) for column, center in enumerate(centers) if center == wanted], np.int64
+        )
+        for z in descriptor.elements
+    ]
+
+
+def _tables(potential: Potential, columns: Sequence[np.ndarray]) -> tuple[kernels.Networks, np.ndarray]:
     """Weights of all networks in one array, and what is added to each element's outputs (eV)."""
-    scale, shift = potential.scaling.scale.cpu().numpy(), potential.scaling.shift.cpu().numpy()
     dtype = np.float32 if potential.dtype == torch.float32 else np.float64
     elements = len(potential.elements)
-    widths, offset = (table.numpy() for table in layout_of(potential.networks))
-    pieces: list[np.ndarray] = []
-    energy_scale = potential.energy_scale / potential.members
-    for network in range(len(widths)):
-        e, layers = network % elements, potential.networks.linear(network)
-        for n, layer in enumerate(layers):
-            matrix = layer.weight.detach().double().cpu().numpy()
-            bias = layer.bias.detach().double().cpu().numpy()
-            if n == 0:
-                matrix = matrix / scale[e]
-                bias = bias - matrix @ shift[e]
-            if n == len(layers) - 1:
-                matrix, bias = energy_scale * matrix, energy_scale * bias
-            pieces += [matrix.ravel(), bias]
-    activation = np.array([KINDS[name] for name in potential.networks.activation])
-    networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
-    nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)
+    made = [_layers(potential, network, columns[network % elements]) for network in range(elements * potential.members)]
+    widths, offset = (table.numpy() for table in layout_of([[matrix.shape for matrix, _ in one] for one in made]))
+    weights = np.concatenate([part.ravel() for layers in made for layer in layers for part in layer]).astype(dtype)
+    networks = kernels.Networks(kinds_of(potential.networks.activation), widths, offset, weights)
+    nothing = np.zeros((elements, max(map(len, columns))), dtype)
     outputs = np.empty(elements)
     kernels.network_energies(networks, np.arange(elements), nothing, outputs, np.empty_like(nothing))
     references = potential.reference_energies.cpu().numpy()
     return networks, references - outputs if potential.anchored else references
+
+
+def _layers(potential: Potential, network: int, columns: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Matrix and bias of each layer, from these columns of the features to the energy (eV)."""
+    e = network % len(potential.elements)
+    scale, shift = potential.scaling.scale[e].cpu().numpy(), potential.scaling.shift[e].cpu().numpy()
+    energy_scale = potential.energy_scale / potential.members
+    layers = [
+        (layer.weight.detach().double().cpu().numpy(), layer.bias.detach().double().cpu().numpy())
+        for layer in potential.networks.linear(network)
+    ]
+    matrix = layers[0][0] / scale
+    layers[0] = matrix[:, columns], layers[0][1] - matrix @ shift
+    if potential.networks.activation[e][-1] != "linear":
+        return [*layers, (np.array([[energy_scale]]), np.zeros(1))]
+    layers[-1] = energy_scale * layers[-1][0], energy_scale * layers[-1][1]
+    return layers
