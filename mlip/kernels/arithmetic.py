@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from mlip.kernels.compile import disjoint, kernel
 
 FEATURES, GRADIENTS, CHANGES, JACOBIAN = 0, 1, 2, 3
-COSINE, TANH, POLYNOMIAL = 0, 1, 2
+COSINE, TANH, POLYNOMIAL, HARD = 0, 1, 2, 3
 
 
 @intrinsic
@@ -177,6 +177,37 @@ def sine_and_cosine(y):
     return sign * d * b, sign * c
 
 
+@kernel(inline="always")
+def arc_cosine(x):
+    """Arc cosine of x from -1 to 1, by the arc sine of half the angle from x = 1/2 on; as accurate as x allows."""
+    real = type(x)
+    far = abs(x) > real(0.5)
+    z = real(0.5) - real(0.5) * abs(x) if far else x * x
+    s = math.sqrt(z)
+    if is_single(x):
+        p = real(3.8085023561092654e-02)
+        p = p * z + real(2.6554542206161328e-02)
+        p = p * z + real(4.5001380069910168e-02)
+        p = p * z + real(7.4988550726008211e-02)
+        p = p * z + real(1.6666672414795305e-01)
+    else:
+        p = real(2.8169218060881413e-02)
+        p = p * z + real(-1.0749050339697808e-02)
+        p = p * z + real(1.6035514349148823e-02)
+        p = p * z + real(7.8029494773533171e-03)
+        p = p * z + real(1.1875494382636923e-02)
+        p = p * z + real(1.3929652902326633e-02)
+        p = p * z + real(1.7355259955786322e-02)
+        p = p * z + real(2.2372047631744510e-02)
+        p = p * z + real(3.0381947367098481e-02)
+        p = p * z + real(4.4642857103423643e-02)
+        p = p * z + real(7.5000000000207644e-02)
+        p = p * z + real(1.6666666666666649e-01)
+    arc = s + s * z * p
+    angle = arc + arc if far else real(0.5 * math.pi) - arc
+    return angle if x > real(0.0) else real(math.pi) - angle
+
+
 @kernel
 def cutoff_values(squares, cutoff, kind, value, slope):
     """Cutoff function at distances with these squares, all below the cutoff's, and its derivative divided by r."""
@@ -195,6 +226,9 @@ def cutoff_values(squares, cutoff, kind, value, slope):
             h = (real(1.0) - e) / (real(1.0) + e)
             value[t] = h * h * h
             slope[t] = real(-3.0) * per_square * h * h * (real(1.0) - h * h) / x
+    elif kind == HARD:
+        for t in range(squares.shape[0]):
+            value[t], slope[t] = real(1.0), real(0.0)
     else:
         for t in range(squares.shape[0]):
             x = math.sqrt(squares[t] * per_square)

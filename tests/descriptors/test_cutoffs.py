@@ -4,7 +4,7 @@ import torch
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 
 RADIUS = 4.3
-functions = pytest.mark.parametrize("name", CUTOFF_FUNCTIONS)
+functions = pytest.mark.parametrize("name", sorted(set(CUTOFF_FUNCTIONS) - {"hard"}))
 
 
 def slope(name, r):

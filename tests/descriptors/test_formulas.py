@@ -38,9 +38,23 @@ def expected(functions, structures):
         zoo.bessel(3.2, "polynomial"),
         zoo.chebyshev(3.1, "cosine"),
         zoo.axilrod_teller(3.0, "polynomial"),
+        zoo.compact(3.2, ("p1", "p2", "p3", "p4", "e")),
+        zoo.compact(3.3, ("p1a", "p2a", "p3a", "p4a")),
         zoo.of_all_elements(),
     ],
-    ids=["radial", "narrow", "wide", "shifted", "log normal", "bessel", "chebyshev", "axilrod teller", "weighted"],
+    ids=[
+        "radial",
+        "narrow",
+        "wide",
+        "shifted",
+        "log normal",
+        "bessel",
+        "chebyshev",
+        "axilrod teller",
+        "compact",
+        "narrow compact",
+        "weighted",
+    ],
 )
 def test_formula(functions, structure):
     found = features(functions, [zoo.STRUCTURES[structure]])

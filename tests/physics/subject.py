@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlip.batch import AtomsBatch, collate, to_batch
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.structure import Structure
@@ -50,10 +51,11 @@ def subject_of(
     """The laws' view of a potential; `change` alters each batch on its way, `features` is another backend."""
     elements = potential.elements
     functions = potential.descriptor.functions
+    left = {f.inner for f in functions if isinstance(f, CompactFunction) and f.inner > 0}
     ends = set() if potential.repulsion is None else set(potential.repulsion.outer.flatten().tolist())
     return Subject(
         predictor(potential, change, features),
-        tuple(sorted({function.cutoff for function in functions} | ends)),
+        tuple(sorted({function.cutoff for function in functions} | left | ends)),
         dict(zip(elements, potential.isolated_energies().tolist(), strict=True)),
         dict(zip(elements, potential.reference_energies.tolist(), strict=True)) if potential.anchored else None,
     )

@@ -55,13 +55,16 @@ def test_batch_is_its_structures(potential, backend):
 
 
 def test_zoo_has_every_kind_and_every_cutoff_function():
+    from mlip.descriptors.compact_functions import SHAPES, CompactFunction
     from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
     from mlip.descriptors.functions import KINDS
 
     functions = [f for make in zoo.POTENTIALS.values() for f in make().descriptor.functions]
-    assert {(type(f), f.cutoff_function) for f in functions} == {
-        (kind, name) for kind in KINDS.values() for name in CUTOFF_FUNCTIONS
-    }
+    found = {(type(f), f.cutoff_function) for f in functions}
+    compact = {kind for kind in KINDS.values() if issubclass(kind, CompactFunction)}
+    others, smooth = set(KINDS.values()) - compact, set(CUTOFF_FUNCTIONS) - {"hard"}
+    assert found == {(kind, name) for kind in others for name in smooth} | {(kind, "hard") for kind in compact}
+    assert {f.shape for f in functions if isinstance(f, CompactFunction)} >= set(SHAPES) - {"ea"}
 
 
 def test_zoo_is_low_in_symmetry():
