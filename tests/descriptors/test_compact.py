@@ -159,7 +159,7 @@ def test_atoms_on_a_line_have_the_limit(backend, interval, bend, dtype):
         )
         (slope,) = backend(ACSF((1, 8), functions)).jacobian(numbers, pairs, vectors)[1, 1, :1].tolist()
         wanted = -side * shells * curvature / width**2 * bend / 1.2
-        assert abs(slope - wanted) < 1e-4 * abs(wanted) + (1e-15 if dtype == torch.float64 else 1e-12)
+        assert abs(slope - wanted) < 1e-4 * abs(wanted) + 20 * bend**2
 
 
 @kernel
@@ -170,7 +170,7 @@ def elementary(x, order, angle, value, slope):
     find_shape(order, x, value, slope)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-15), (np.float32, 5e-7)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 3e-15), (np.float32, 1e-6)])
 def test_elementary_functions(dtype, tolerance):
     """The arc cosine, to the last digits near 1; the shapes and their slopes from the center to the edge."""
     x = np.concatenate([-1 + np.logspace(-16, 0, 200), 1 - np.logspace(-16, 0, 200), np.linspace(-1, 1, 201)])
@@ -178,7 +178,7 @@ def test_elementary_functions(dtype, tolerance):
     angle, value, slope = (np.empty_like(x) for _ in range(3))
     elementary(x, 1.0, angle, value, slope)
     expected = np.arccos(x.astype(np.float64))
-    assert (np.abs(angle - expected) <= 4 * tolerance * np.where(x > 0, expected, 1.0)).all()
+    assert (np.abs(angle - expected) <= tolerance * np.where(x > 0, expected, 1.0)).all()
     x = np.concatenate([np.linspace(0, 1.1, 501), 1 - np.logspace(-9, -1, 100)]).astype(dtype)
     angle, value, slope = (np.empty_like(x) for _ in range(3))
     for order in set(SHAPES.values()):
