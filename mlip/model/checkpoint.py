@@ -19,7 +19,7 @@ from mlip.model.repulsion import repulsion_from
 from mlip.model.scaling import FeatureScaling
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
-VERSION = 2  # of what is written; 1 knew no repulsion
+VERSION = 3  # of what is written; 1 knew no repulsion, 2 no inner cutoff and no r_s of narrow and wide functions
 POTENTIAL_FILE = "potential.pt"
 
 
