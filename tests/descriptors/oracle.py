@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import combinations, product
 
 from mlip.descriptors.functions import (
@@ -33,13 +34,16 @@ def cutoff_function(name: str, r: float, r_c: float, r_ci: float = 0.0) -> float
     if r < r_ci or name == "hard":
         return 1.0
     x = (r - r_ci) / (r_c - r_ci)
+    exact = Fraction(x)  # the large terms of the polynomials cancel
     return {
         "cosine": lambda: 0.5 * (math.cos(math.pi * x) + 1),
         "exponential": lambda: math.exp(1 - 1 / (1 - x**2)),
-        "polynomial_1": lambda: (2 * x - 3) * x**2 + 1,
-        "polynomial": lambda: 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
-        "polynomial_3": lambda: (x * (x * (20 * x - 70) + 84) - 35) * x**4 + 1,
-        "polynomial_4": lambda: (x * (x * ((315 - 70 * x) * x - 540) + 420) - 126) * x**5 + 1,
+        "polynomial_1": lambda: float((2 * exact - 3) * exact**2 + 1),
+        "polynomial": lambda: float(1 - 10 * exact**3 + 15 * exact**4 - 6 * exact**5),
+        "polynomial_3": lambda: float(1 - 35 * exact**4 + 84 * exact**5 - 70 * exact**6 + 20 * exact**7),
+        "polynomial_4": lambda: float(
+            1 - 126 * exact**5 + 420 * exact**6 - 540 * exact**7 + 315 * exact**8 - 70 * exact**9
+        ),
     }[name]()
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from physics import zoo
@@ -73,6 +74,19 @@ def test_every_function_reads_back():
     functions = [*zoo.mixed_formulas(), *zoo.per_center(), *zoo.of_all_elements()]
     assert {type(f) for f in functions} == set(KINDS.values())
     assert [function_from_dict(f.as_dict()) for f in functions] == functions
+
+
+def test_functions_of_older_files_have_no_inner_cutoff_and_no_r_s():
+    function = Narrow(**PAIR, eta=0.1, zeta=2.0, lambda_=-1.0)
+    old = {name: value for name, value in function.as_dict().items() if name not in ("inner_cutoff", "r_s")}
+    assert function_from_dict(old) == function and (function.inner_cutoff, function.r_s) == (0.0, 0.0)
+
+
+def test_a_function_says_its_numbers():
+    function = Wide(**PAIR, eta=0.1, zeta=2.0, lambda_=-1.0, r_s=1.5)
+    said = "wide around any of H-O: eta 0.1, zeta 2, lambda_ -1, r_s 1.5, cutoff 4"
+    assert str(function) == said
+    assert str(replace(function, inner_cutoff=1.25)) == f"{said}, inner cutoff 1.25"
 
 
 def test_descriptor_needs_functions():
