@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 from mlip.config.networks import Networks
 from mlip.config.section import Section, Symbol
 
+Shape = Literal["p1", "p1a", "p2", "p2a", "p3", "p3a", "p4", "p4a", "e", "ea"]
 CutoffName = Literal[
     "hard", "cosine", "tanh", "tanh_normalized", "exponential", "polynomial_1", "polynomial", "polynomial_3",
     "polynomial_4",
@@ -119,6 +120,9 @@ NUMBERS_OF = {
     "shifted_axilrod_teller": ("eta", "r_s", "zeta", "theta_s", "power"),
     "chebyshev": ("eta", "r_s", "n"),
     "axilrod_teller": ("eta", "r_s", "n", "power"),
+    "compact_radial": ("inner", "shape"),
+    "compact_narrow": ("inner", "theta_low", "theta_high", "shape"),
+    "compact_wide": ("inner", "theta_low", "theta_high", "shape"),
 }
 MAY_BE_LEFT_OUT = {"narrow": ("r_s",), "wide": ("r_s",)}  # then it is 0
 
@@ -128,7 +132,7 @@ class Function(Section):
 
     kind: Literal[
         "radial", "log_normal", "bessel", "narrow", "wide", "shifted", "shifted_axilrod_teller", "chebyshev",
-        "axilrod_teller",
+        "axilrod_teller", "compact_radial", "compact_narrow", "compact_wide",
     ]  # fmt: skip
     neighbors: tuple[Symbol, ...] = Field(
         (), strict=False, description="one element for radial functions, else two; none where there are weights"
@@ -138,7 +142,9 @@ class Function(Section):
     )
     center: Symbol | None = Field(None, description="element of the center; null: any")
     cutoff: float = Field(gt=0, description="Å")
-    cutoff_function: CutoffName = Field("cosine", description="how the function goes to zero at the cutoff")
+    cutoff_function: CutoffName = Field(
+        "cosine", description="how the function goes to zero at the cutoff; compact kinds: hard, they need none"
+    )
     inner_cutoff: float = Field(0.0, ge=0, description=INNER_CUTOFF)
     eta: float | None = Field(None, ge=0, description="1/Å²; radial and all angular kinds")
     r_s: float | None = Field(None, description="Å; all but bessel; narrow, wide: 0 if left out")
@@ -148,6 +154,17 @@ class Function(Section):
     n: int | None = Field(None, ge=0, description="degree of the polynomial; number of the wave from 1: bessel")
     width: float | None = Field(None, gt=0, description="of ln r; log_normal")
     power: float | None = Field(None, ge=0, description="of the inverse distances; log_normal and all axilrod_teller")
+    inner: float | None = Field(None, description="Å, left edge, below the cutoff, may be negative; all compact kinds")
+    theta_low: float | None = Field(None, description="degrees; compact_narrow, compact_wide")
+    theta_high: float | None = Field(None, description="degrees; compact_narrow, compact_wide")
+    shape: Shape | None = Field(None, description="polynomial or exponential, by n2p2's name; all compact kinds")
+    shape_jk: Shape | None = Field(None, description="of the distance between neighbors, if another; compact_narrow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compact_functions_end_by_themselves(cls, values: Any) -> Any:
+        compact = isinstance(values, dict) and str(values.get("kind")).startswith("compact_")
+        return {"cutoff_function": "hard", **values} if compact else values
 
     @model_validator(mode="after")
     def _numbers_fit_the_kind(self) -> Function:
@@ -155,6 +172,8 @@ class Function(Section):
         for name in sorted({name for names in NUMBERS_OF.values() for name in names}):
             if name not in other and (getattr(self, name) is not None) != (name in wanted):
                 raise ValueError(f"a {self.kind} function takes {', '.join(sorted(wanted))}; check {name}")
+        if self.shape_jk is not None and self.kind != "compact_narrow":
+            raise ValueError(f"a {self.kind} function has no shape_jk; only compact_narrow has it")
         if bool(self.neighbors) == bool(self.weights):
             raise ValueError("a function takes either neighbors or weights")
         return self

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.descriptors.operation import Products
 from mlip.kernels import has_kernels
 
@@ -64,7 +65,8 @@ def fastest(descriptor: ACSF, device: torch.device) -> Backend:
         from mlip.descriptors.compiled import compiled
 
         return compiled(descriptor)
-    if device.type == "cuda" and has_triton():
+    compact = any(isinstance(function, CompactFunction) for function in descriptor.functions)  # not in Triton
+    if device.type == "cuda" and has_triton() and not compact:
         from mlip.descriptors.cuda import on_device
 
         return on_device(descriptor)

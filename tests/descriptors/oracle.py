@@ -10,6 +10,9 @@ from mlip.descriptors.functions import (
     AxilrodTeller,
     Bessel,
     Chebyshev,
+    CompactNarrow,
+    CompactRadial,
+    CompactWide,
     LogNormal,
     Narrow,
     Radial,
@@ -75,8 +78,23 @@ def value(function: SymmetryFunction, structure: Structure, i: int) -> float:
     return sum(factor(z_j, z_k) * _triple(function, a, b) for (z_j, a), (z_k, b) in combinations(near, 2))
 
 
+def compact(shape: str, x: float, left: float, right: float) -> float:
+    """A compact function, its polynomials in Bernstein's form: half the expansion of (y + 1 - y)^(2n+1)."""
+    if not left < x < right:
+        return 0.0
+    y = abs(2 * x - left - right) / (right - left)
+    if shape.startswith("e"):
+        return math.e * math.exp(1 / (y * y - 1))
+    if shape.endswith("a"):
+        y = (2 - y) * y
+    n = int(shape[1])
+    return sum(math.comb(2 * n + 1, k) * y**k * (1 - y) ** (2 * n + 1 - k) for k in range(n + 1))
+
+
 def _pair(f: SymmetryFunction, vector: Point) -> float:
     r = math.hypot(*vector)
+    if isinstance(f, CompactRadial):
+        return compact(f.shape, r, f.inner, f.cutoff)
     fc = cutoff_function(f.cutoff_function, r, f.cutoff, f.inner_cutoff)
     if isinstance(f, LogNormal):
         return r**-f.power * math.exp(-(math.log(r / f.r_s) ** 2) / (2 * f.width**2)) * fc
@@ -92,6 +110,11 @@ def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
 
     r_ij, r_ik, r_jk = math.hypot(*a), math.hypot(*b), math.dist(a, b)
     cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (r_ij * r_ik)
+    if isinstance(f, CompactNarrow | CompactWide):
+        theta = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+        near = compact(f.shape, r_ij, f.inner, f.cutoff) * compact(f.shape, r_ik, f.inner, f.cutoff)
+        far = compact(f.shape_jk or f.shape, r_jk, f.inner, f.cutoff) if isinstance(f, CompactNarrow) else 1.0
+        return compact(f.shape[:2], theta, f.theta_low, f.theta_high) * near * far
     weight = 1.0
     if isinstance(f, AxilrodTeller | ShiftedAxilrodTeller):  # the other angles by the law of cosines
         cos_j = (r_ij**2 + r_jk**2 - r_ik**2) / (2 * r_ij * r_jk)

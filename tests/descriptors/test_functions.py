@@ -9,6 +9,9 @@ from mlip.descriptors.functions import (
     KINDS,
     Bessel,
     Chebyshev,
+    CompactNarrow,
+    CompactRadial,
+    CompactWide,
     LogNormal,
     Narrow,
     Radial,
@@ -18,6 +21,7 @@ from mlip.descriptors.functions import (
 )
 
 PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
+ANY_SHAPE = {"inner": 0.0, "shape": "p2"}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,20 @@ PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
         (lambda: Bessel(neighbors=(1,), weights=((1, 1.0),), cutoff=4.0, n=1), "there are weights; give one"),
         (lambda: Bessel(weights=((1, 0.0),), cutoff=4.0, n=1), "the weight of H is 0.0"),
         (lambda: Bessel(weights=((1, 1.0), (1, 2.0)), cutoff=4.0, n=1), "each element may have one"),
+        (lambda: CompactRadial(neighbors=(1,), cutoff=4.0, inner=4.0, shape="p1"), "expected inner < cutoff"),
+        (lambda: CompactRadial(neighbors=(1,), cutoff=4.0, inner=0.0, shape="p5"), "shape is 'p5'; known: p1, p1a"),
+        (
+            lambda: CompactRadial(neighbors=(1,), cutoff=4.0, inner=0.0, shape="e", cutoff_function="cosine"),
+            "a compact_radial function ends by itself: leave it out",
+        ),
+        (lambda: CompactWide(**PAIR, **ANY_SHAPE, theta_low=90, theta_high=90), "expected theta_low < theta_high"),
+        (lambda: CompactWide(**PAIR, **ANY_SHAPE, theta_low=-10, theta_high=90), "symmetric about 0° or 180°"),
+        (lambda: CompactNarrow(**PAIR, **ANY_SHAPE, theta_low=60, theta_high=190), "symmetric about 0° or 180°"),
+        (lambda: CompactNarrow(**PAIR, **ANY_SHAPE, theta_low=-190, theta_high=190), "at most 360° apart"),
+        (
+            lambda: CompactNarrow(**PAIR, **ANY_SHAPE, theta_low=0, theta_high=90, shape_jk="x"),
+            "shape_jk is 'x'; known: p1",
+        ),
         (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, cutoff_function="cosin"), "'cosin'; known: hard, cosine"),
     ],
 )
