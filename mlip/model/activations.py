@@ -37,7 +37,7 @@ def sigmoid(x: Float[Tensor, "*n"]) -> Curve:
 
 def softplus(x: Float[Tensor, "*n"]) -> Curve:
     r"""Value :math:`\ln(1 + e^x)`."""
-    return functional.softplus(x), *sigmoid(x)[:2]
+    return functional.softplus(x, threshold=40), *sigmoid(x)[:2]
 
 
 def celu(x: Float[Tensor, "*n"]) -> Curve:
@@ -69,6 +69,32 @@ def cosine(x: Float[Tensor, "*n"]) -> Curve:
     return value, -torch.sin(x), -value
 
 
+def linear(x: Float[Tensor, "*n"]) -> Curve:
+    """The identity."""
+    return x, torch.ones_like(x), torch.zeros_like(x)
+
+
+def reverse_sigmoid(x: Float[Tensor, "*n"]) -> Curve:
+    r"""Value :math:`1 - \sigma(x)`."""
+    value, slope, curvature = sigmoid(-x)
+    return value, -slope, curvature
+
+
+def exponential(x: Float[Tensor, "*n"]) -> Curve:
+    """Value :math:`e^{-x}`."""
+    value = torch.exp(-x)
+    return value, -value, value
+
+
+def harmonic(x: Float[Tensor, "*n"]) -> Curve:
+    """The square."""
+    return x * x, 2 * x, torch.full_like(x, 2.0)
+
+
 CURVES: dict[str, Callable[[Tensor], Curve]] = {
-    function.__name__: function for function in (silu, tanh, sigmoid, softplus, celu, gelu, relu, gaussian, cosine)
-}
+    function.__name__: function
+    for function in (
+        silu, tanh, sigmoid, softplus, celu, gelu, relu, gaussian, cosine,
+        linear, reverse_sigmoid, exponential, harmonic,
+    )
+}  # fmt: skip

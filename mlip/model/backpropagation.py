@@ -4,30 +4,33 @@ Training on forces needs the gradient by the weights of a loss that itself holds
 differentiation takes hundreds of small operations for it; by hand it is eleven matrix products for each pair of layers.
 With the layers
 
-.. math:: z_l = W_l a_{l-1} + b_l, \qquad a_l = f(z_l), \qquad y = w \cdot a_L + b
+.. math:: z_l = W_l a_{l-1} + b_l, \qquad a_l = f_l(z_l), \qquad y = w \cdot a_L + b
 
-the gradient of y by the inputs comes from :math:`d_l = q_l f'(z_l)`, :math:`q_{l-1} = W_l^T d_l`, :math:`q_L = w`. A
+the gradient of y by the inputs comes from :math:`d_l = q_l f_l'(z_l)`, :math:`q_{l-1} = W_l^T d_l`, :math:`q_L = w`. A
 loss with :math:`\partial L / \partial y = c` and :math:`\partial L / \partial(\partial y / \partial a_0) = u` has the
 same gradient by the weights as :math:`c\,y + \dot y`, where :math:`\dot y` is the change of y along
 :math:`\dot a_0 = u`:
 
-.. math:: \dot z_l = W_l \dot a_{l-1}, \quad \dot a_l = f'(z_l) \dot z_l, \quad
-          \bar z_l = f'(z_l)\,\bar a_l + q_l f''(z_l)\,\dot z_l, \quad \bar a_{l-1} = W_l^T \bar z_l, \quad
+.. math:: \dot z_l = W_l \dot a_{l-1}, \quad \dot a_l = f_l'(z_l) \dot z_l, \quad
+          \bar z_l = f_l'(z_l)\,\bar a_l + q_l f_l''(z_l)\,\dot z_l, \quad \bar a_{l-1} = W_l^T \bar z_l, \quad
           \frac{\partial L}{\partial W_l} = \bar z_l a_{l-1}^T + d_l \dot a_{l-1}^T
+
+An output with an activation of its own is one more layer of this kind, :math:`y = a_{L+1}`, with :math:`q_{L+1} = 1` and
+:math:`\bar a_{L+1} = c`.
 
 Source: Pearlmutter, Neural Comput. 6, 147 (1994), the R-operator, for a function of the inputs instead of the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mlip.model.activations import CURVES, Curve
+from mlip.model.activations import CURVES
 from mlip.model.networks import AtomicNetworks
 from mlip.model.scaling import FeatureScaling
 
@@ -50,17 +53,17 @@ class NetworkPass:
         self._place = torch.argsort(self._order)
         inputs = features.index_select(0, self._order)
         shift, scale = scaling.shift.to(inputs.dtype), scaling.scale.to(inputs.dtype)
-        alike: dict[tuple[str, tuple[int, ...]], list[_Applied]] = {}
+        alike: dict[tuple[tuple[str, ...], tuple[int, ...]], list[_Applied]] = {}
         end = 0
         for e, count in enumerate(torch.bincount(element, minlength=len(scale)).tolist()):
             rows, end = slice(end, end + count), end + count
             if count:
                 inputs[rows] -= shift[e]
-                shape = (networks.activation[e], tuple(networks.hidden[e]))
+                shape = (tuple(networks.activation[e]), tuple(networks.hidden[e]))
                 alike.setdefault(shape, []).extend(
                     _Applied(networks.linear(m * len(scale) + e), scale[e], (m, rows)) for m in range(networks.members)
                 )
-        self._families = [_Family(CURVES[name], inputs, applied) for (name, _), applied in alike.items()]
+        self._families = [_Family(names, inputs, applied) for (names, _), applied in alike.items()]
         outputs = inputs.new_empty(networks.members, len(inputs))
         gradients = inputs.new_empty(networks.members, *inputs.shape)
         for family in self._families:
@@ -84,11 +87,12 @@ class _Applied(NamedTuple):
 
 
 class _Family:
-    """Networks of the same shape and activation, stacked so that what is elementwise is done once for all of them."""
+    """Networks of the same shape and activations, stacked so that what is elementwise is done once for all of them."""
 
-    def __init__(self, curve: Callable[[Tensor], Curve], inputs: Tensor, networks: Sequence[_Applied]) -> None:
+    def __init__(self, activation: Sequence[str], inputs: Tensor, networks: Sequence[_Applied]) -> None:
         self.networks = networks
-        self.depth = len(networks[0].layers) - 1  # hidden layers
+        self.last = len(activation) - 1  # the layer of the output
+        self.curved = self.last + (activation[-1] != "linear")  # layers but a linear output
         self.weights = [[layer.weight for layer in network.layers] for network in networks]
         for weights, network in zip(self.weights, networks, strict=True):
             weights[0] = weights[0] / network.scale
@@ -96,32 +100,36 @@ class _Family:
         ends = torch.tensor([len(part) for part in self.values[0]]).cumsum(0).tolist()
         self.slots = [slice(end - len(part), end) for end, part in zip(ends, self.values[0], strict=True)]
         self.slope, self.curvature = [], []
-        for layer in range(self.depth):
+        for layer in range(self.curved):
             sums = inputs.new_empty(ends[-1], networks[0].layers[layer].out_features)
             for n, network in enumerate(networks):
                 bias, weight = network.layers[layer].bias, self.weights[n][layer]
                 torch.addmm(bias, self.values[layer][n], weight.t(), out=sums[self.slots[n]])
-            value, slope, curvature = curve(sums)
+            value, slope, curvature = CURVES[activation[layer]](sums)
             self.values.append(self._parts(value))
             self.slope.append(slope)
             self.curvature.append(curvature)
-        self.by_value = [torch.empty_like(slope) for slope in self.slope]  # q of each hidden layer
-        self.by_sum = list(self.by_value)  # d of each hidden layer
-        for layer in reversed(range(self.depth)):
+        self.by_value = [torch.empty_like(slope) for slope in self.slope]  # q of each layer
+        self.by_sum = list(self.by_value)  # d of each layer
+        for layer in reversed(range(self.curved)):
             for n, slot in enumerate(self.slots):
-                weight = self.weights[n][layer + 1]
-                if layer == self.depth - 1:
-                    self.by_value[layer][slot] = weight
+                if layer == self.last:
+                    self.by_value[layer][slot] = 1.0
+                elif layer + 1 == self.curved:
+                    self.by_value[layer][slot] = self.weights[n][layer + 1]
                 else:
-                    torch.mm(self.by_sum[layer + 1][slot], weight, out=self.by_value[layer][slot])
+                    torch.mm(self.by_sum[layer + 1][slot], self.weights[n][layer + 1], out=self.by_value[layer][slot])
             self.by_sum[layer] = self.by_value[layer] * self.slope[layer]
 
     def put(self, outputs: Tensor, gradients: Tensor) -> None:
         """Write outputs, and their gradients by the features, to the networks' rows."""
         for n, (network, slot) in enumerate(zip(self.networks, self.slots, strict=True)):
-            bias, weight = network.layers[-1].bias, self.weights[n][-1][0]
-            torch.addmv(bias, self.values[-1][n], weight, out=outputs[network.place])
-            if self.depth:
+            if self.curved > self.last:
+                outputs[network.place] = self.values[-1][n][:, 0]
+            else:
+                bias, weight = network.layers[-1].bias, self.weights[n][-1][0]
+                torch.addmv(bias, self.values[-1][n], weight, out=outputs[network.place])
+            if self.curved:
                 torch.mm(self.by_sum[0][slot], self.weights[n][0], out=gradients[network.place])
             else:
                 gradients[network.place] = self.weights[n][0]
@@ -130,10 +138,12 @@ class _Family:
         """Add weight gradients, from the derivatives by outputs (c) and by gradients (u)."""
         along, of_sums = self._tangents(by_gradients)
         back = [by_outputs[network.place][:, None] for network in self.networks]
-        for layer in reversed(range(self.depth + 1)):
+        if self.curved > self.last:
+            back = self._through_activation(self.last, torch.cat(back), of_sums)
+        for layer in reversed(range(self.last + 1)):
             for n, network in enumerate(self.networks):
                 gradient = torch.mm(back[n].t(), self.values[layer][n])
-                if layer == self.depth:
+                if layer == self.curved:
                     gradient += along[layer][n].sum(dim=0)
                 else:
                     gradient.addmm_(self.by_sum[layer][self.slots[n]].t(), along[layer][n])
@@ -143,13 +153,17 @@ class _Family:
                 by_value = torch.empty_like(self.slope[layer - 1])
                 for n, slot in enumerate(self.slots):
                     torch.mm(back[n], self.weights[n][layer], out=by_value[slot])
-                curved = self.by_value[layer - 1] * self.curvature[layer - 1]
-                back = self._parts(by_value.mul_(self.slope[layer - 1]).addcmul_(curved, of_sums[layer - 1]))
+                back = self._through_activation(layer - 1, by_value, of_sums)
+
+    def _through_activation(self, layer: int, by_value: Tensor, of_sums: Sequence[Tensor]) -> list[Tensor]:
+        """Derivatives by a layer's sums, by network, from those by its values, which change."""
+        curved = self.by_value[layer] * self.curvature[layer]
+        return self._parts(by_value.mul_(self.slope[layer]).addcmul_(curved, of_sums[layer]))
 
     def _tangents(self, by_gradients: Tensor) -> tuple[list[list[Tensor]], list[Tensor]]:
-        """Changes of each layer's inputs, by network, and of each hidden layer's sums, along u."""
+        """Changes of each layer's inputs, by network, and of each layer's sums, along u."""
         along, of_sums = [[by_gradients[network.place] for network in self.networks]], []
-        for layer in range(self.depth):
+        for layer in range(self.curved):
             change = torch.empty_like(self.slope[layer])
             for n, slot in enumerate(self.slots):
                 torch.mm(along[layer][n], self.weights[n][layer].t(), out=change[slot])

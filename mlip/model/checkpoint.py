@@ -13,14 +13,14 @@ import torch
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
-from mlip.model.networks import AtomicNetworks
+from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.potential import Calibration, Potential
 from mlip.model.ranges import FeatureRanges
 from mlip.model.repulsion import repulsion_from
 from mlip.model.scaling import FeatureScaling
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
-VERSION = 3  # of what is written; 1 knew no repulsion, 2 no ranges
+VERSION = 3  # of what is written; 1 knew no repulsion, 2 no ranges, one activation for each element, fewer functions
 POTENTIAL_FILE = "potential.pt"
 
 
@@ -73,7 +73,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
         "hidden": potential.networks.hidden,
-        "activation": potential.networks.activation,
+        "activation": [short_activation(names) for names in potential.networks.activation],
         "energy_scale": potential.energy_scale,
         "anchored": potential.anchored,
         "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),

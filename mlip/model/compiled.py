@@ -13,6 +13,7 @@ from torch import Tensor
 from mlip.kernels import training as kernels
 from mlip.kernels.activations import KINDS
 from mlip.kernels.network import Networks
+from mlip.model.networks import short_activation
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 
@@ -21,7 +22,7 @@ class CompiledNetworks:
     """A potential's networks as tables that share their memory with its weights."""
 
     def __init__(self, potential: Potential, weights: WeightTable) -> None:
-        kinds = np.array([KINDS[name] for name in potential.networks.activation])
+        kinds = np.array([KINDS[str(short_activation(names))] for names in potential.networks.activation])
         values, gradients = weights.weights.detach(), weights.weights.grad
         assert gradients is not None
         self.networks = Networks(kinds, weights.widths.numpy(), weights.offset.numpy(), values.numpy())

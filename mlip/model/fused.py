@@ -14,6 +14,7 @@ from mlip.kernels import network as kernels
 from mlip.kernels.activations import KINDS
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
+from mlip.model.networks import short_activation
 from mlip.model.potential import Potential
 from mlip.model.weights import layout_of
 
@@ -136,7 +137,7 @@ def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
             if n == len(layers) - 1:
                 matrix, bias = energy_scale * matrix, energy_scale * bias
             pieces += [matrix.ravel(), bias]
-    activation = np.array([KINDS[name] for name in potential.networks.activation])
+    activation = np.array([KINDS[str(short_activation(names))] for names in potential.networks.activation])
     networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
     nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)
     outputs = np.empty(elements)

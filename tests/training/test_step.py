@@ -92,7 +92,30 @@ def test_every_loss(form, forces, stress):
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 5), (4, 6, 5)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_and_depth(activation, hidden):
-    compare(with_networks(zoo.POTENTIALS["radial"](), lambda elements: ([hidden] * elements, [activation] * elements)))
+    made = with_networks(zoo.POTENTIALS["radial"](), lambda elements: ([hidden] * elements, [activation] * elements))
+    if activation == "exponential":  # of an exponential of an exponential
+        for parameter in made.networks.parameters():
+            parameter.data *= 0.2
+    compare(made)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("hidden", [(), (5,), (4, 6)])
+@pytest.mark.parametrize("output", ACTIVATIONS)
+def test_every_activation_of_the_output(output, hidden):
+    names = [*("tanh", "gaussian")[: len(hidden)], output]
+    compare(with_networks(zoo.POTENTIALS["radial"](), lambda elements: ([hidden] * elements, [names] * elements)))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("anchored", [False, True])
+def test_an_activation_for_each_layer(members, anchored):
+    shapes = [(4, 3), (), (5,)]
+    names = [["softplus", "linear", "reverse_sigmoid"], ["harmonic"], ["exponential", "linear"]]
+    old = zoo.POTENTIALS["radial"]()
+    old.anchored = anchored
+    compare(with_networks(old, lambda n: (shapes[:n], names[:n]), members))
 
 
 @pytest.mark.usefixtures("way")
@@ -126,11 +149,11 @@ def test_a_wrong_sign_would_be_caught(monkeypatch):
         compare(potential)
 
 
-def with_networks(old, shapes):
+def with_networks(old, shapes, members=1):
     """The same potential with other networks."""
     hidden, activation = shapes(len(old.elements))
     generator = torch.Generator().manual_seed(1)
-    networks = AtomicNetworks(len(old.descriptor.functions), hidden, activation, generator).double()
+    networks = AtomicNetworks(len(old.descriptor.functions), hidden, activation, generator, members).double()
     return Potential(
         old.descriptor,
         old.scaling,
