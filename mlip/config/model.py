@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 from mlip.config.section import Section, Symbol
 
 Activation = Literal["silu", "tanh", "sigmoid", "softplus", "celu", "gelu", "relu", "gaussian", "cosine"]
-CutoffName = Literal["cosine", "tanh", "polynomial"]
+CutoffName = Literal["hard", "cosine", "tanh", "polynomial"]
+Shape = Literal["p1", "p1a", "p2", "p2a", "p3", "p3a", "p4", "p4a", "e", "ea"]
 
 
 class SetOfFunctions(Section):
@@ -114,6 +115,9 @@ NUMBERS_OF = {
     "shifted_axilrod_teller": ("eta", "r_s", "zeta", "theta_s", "power"),
     "chebyshev": ("eta", "r_s", "n"),
     "axilrod_teller": ("eta", "r_s", "n", "power"),
+    "compact_radial": ("inner", "shape"),
+    "compact_narrow": ("inner", "theta_low", "theta_high", "shape"),
+    "compact_wide": ("inner", "theta_low", "theta_high", "shape"),
 }
 
 
@@ -122,7 +126,7 @@ class Function(Section):
 
     kind: Literal[
         "radial", "log_normal", "bessel", "narrow", "wide", "shifted", "shifted_axilrod_teller", "chebyshev",
-        "axilrod_teller",
+        "axilrod_teller", "compact_radial", "compact_narrow", "compact_wide",
     ]  # fmt: skip
     neighbors: tuple[Symbol, ...] = Field(
         (), strict=False, description="one element for radial functions, else two; none where there are weights"
@@ -132,7 +136,9 @@ class Function(Section):
     )
     center: Symbol | None = Field(None, description="element of the center; null: any")
     cutoff: float = Field(gt=0, description="Å")
-    cutoff_function: CutoffName = Field("cosine", description="how the function goes to zero at the cutoff")
+    cutoff_function: CutoffName = Field(
+        "cosine", description="how the function goes to zero at the cutoff; compact kinds: hard, they need none"
+    )
     eta: float | None = Field(None, ge=0, description="1/Å²; radial and all angular kinds")
     r_s: float | None = Field(None, description="Å; radial, log_normal, shifted, chebyshev, axilrod_teller")
     zeta: float | None = Field(None, ge=1, description="narrow, wide, shifted")
@@ -141,6 +147,17 @@ class Function(Section):
     n: int | None = Field(None, ge=0, description="degree of the polynomial; number of the wave from 1: bessel")
     width: float | None = Field(None, gt=0, description="of ln r; log_normal")
     power: float | None = Field(None, ge=0, description="of the inverse distances; log_normal and all axilrod_teller")
+    inner: float | None = Field(None, description="Å, left edge, below the cutoff, may be negative; all compact kinds")
+    theta_low: float | None = Field(None, description="degrees; compact_narrow, compact_wide")
+    theta_high: float | None = Field(None, description="degrees; compact_narrow, compact_wide")
+    shape: Shape | None = Field(None, description="polynomial or exponential, by n2p2's name; all compact kinds")
+    shape_jk: Shape | None = Field(None, description="of the distance between neighbors, if another; compact_narrow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compact_functions_end_by_themselves(cls, values: Any) -> Any:
+        compact = isinstance(values, dict) and str(values.get("kind")).startswith("compact_")
+        return {"cutoff_function": "hard", **values} if compact else values
 
     @model_validator(mode="after")
     def _numbers_fit_the_kind(self) -> Function:
@@ -148,6 +165,8 @@ class Function(Section):
         for name in sorted({name for names in NUMBERS_OF.values() for name in names}):
             if (getattr(self, name) is not None) != (name in wanted):
                 raise ValueError(f"a {self.kind} function takes {', '.join(sorted(wanted))}; check {name}")
+        if self.shape_jk is not None and self.kind != "compact_narrow":
+            raise ValueError(f"a {self.kind} function has no shape_jk; only compact_narrow has it")
         if bool(self.neighbors) == bool(self.weights):
             raise ValueError("a function takes either neighbors or weights")
         return self

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.descriptors.operation import Products
 from mlip.kernels import has_kernels
 
@@ -60,6 +61,8 @@ def has_triton() -> bool:
 
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
     """The numba kernels on a CPU, the Triton kernels on a CUDA device; without these the reference in plain PyTorch."""
+    if any(isinstance(function, CompactFunction) for function in descriptor.functions):
+        return descriptor
     if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled
 

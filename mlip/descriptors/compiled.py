@@ -27,7 +27,9 @@ from mlip.kernels.products import block_bounds, products
 
 logger = logging.getLogger(__name__)
 
-NUMBER_OF = {kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items()}
+NUMBER_OF = {
+    kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items() if hasattr(neighborhoods, name.upper())
+}
 CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
 

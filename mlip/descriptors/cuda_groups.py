@@ -15,7 +15,7 @@ from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
 from mlip.descriptors.functions import KINDS, AxilrodTeller, Chebyshev, Shifted, ShiftedAxilrodTeller
 from mlip.gpu import names
 
-NUMBER_OF = {kind: getattr(names, name.upper()).value for name, kind in KINDS.items()}
+NUMBER_OF = {kind: getattr(names, name.upper()).value for name, kind in KINDS.items() if hasattr(names, name.upper())}
 CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
 MOST_FUNCTIONS, MOST_ANGLES, MOST_SHELLS = 16, 8, 4  # of one program; more of them are several launches
 

@@ -9,6 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def hard_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
+    r"""No smooth step, for functions that are zero at the cutoff by themselves.
+
+    .. math:: f_c(r) = 1 \quad (r < r_c), \qquad 0 \text{ beyond}
+    """
+    return torch.where(distances < cutoff, 1.0, 0.0).to(distances.dtype)
+
+
 def cosine_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
     r"""Half a cosine wave, with zero slope at both ends.
 
@@ -44,6 +52,7 @@ def polynomial_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Te
 
 CutoffFunction = Callable[[Tensor, float], Tensor]
 CUTOFF_FUNCTIONS: dict[str, CutoffFunction] = {
+    "hard": hard_cutoff,
     "cosine": cosine_cutoff,
     "tanh": tanh_cutoff,
     "polynomial": polynomial_cutoff,

@@ -15,17 +15,32 @@ from mlip.descriptors.angular_functions import (
     ShiftedAxilrodTeller,
     Wide,
 )
+from mlip.descriptors.compact_functions import CompactNarrow, CompactRadial, CompactWide
 from mlip.descriptors.radial_functions import Bessel, LogNormal, Radial
 from mlip.descriptors.symmetry_function import SymmetryFunction, Triples
 
 __all__ = [
-    "KINDS", "AxilrodTeller", "BehlerAngular", "Bessel", "Chebyshev", "LogNormal", "Narrow", "Radial", "Shifted",
-    "ShiftedAxilrodTeller", "SymmetryFunction", "Triples", "Wide", "described", "function_from_dict",
+    "KINDS", "AxilrodTeller", "BehlerAngular", "Bessel", "Chebyshev", "CompactNarrow", "CompactRadial", "CompactWide",
+    "LogNormal", "Narrow", "Radial", "Shifted", "ShiftedAxilrodTeller", "SymmetryFunction", "Triples", "Wide",
+    "described", "function_from_dict",
 ]  # fmt: skip
 
 KINDS: dict[str, type[SymmetryFunction]] = {
     kind.kind: kind
-    for kind in (Radial, LogNormal, Bessel, Narrow, Wide, Shifted, ShiftedAxilrodTeller, Chebyshev, AxilrodTeller)
+    for kind in (
+        Radial,
+        LogNormal,
+        Bessel,
+        CompactRadial,
+        Narrow,
+        Wide,
+        Shifted,
+        ShiftedAxilrodTeller,
+        Chebyshev,
+        AxilrodTeller,
+        CompactNarrow,
+        CompactWide,
+    )
 }
 
 

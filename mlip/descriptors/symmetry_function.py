@@ -97,7 +97,7 @@ class SymmetryFunction:
         return tuple(float(getattr(self, name)) for name in self.parameters)
 
     def __str__(self) -> str:
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.parameters, self.values, strict=True))
+        numbers = ", ".join(f"{name} {getattr(self, name):.4g}" for name in self.parameters)
         center = "any" if self.center is None else symbol(self.center)
         neighbors = "-".join(symbol(number) for number in self.neighbors)
         if self.weights:

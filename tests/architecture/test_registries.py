@@ -9,6 +9,7 @@ from mlip.assembly import functions_of
 from mlip.config import data, model, training
 from mlip.configfile import parse_config
 from mlip.data.read import READERS
+from mlip.descriptors.compact_functions import SHAPES
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import KINDS
 from mlip.descriptors.selection import METHODS
@@ -35,6 +36,7 @@ def choices(section, field):
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
         (choices(model.Function, "kind"), KINDS),
+        (get_args(model.Shape), SHAPES),
         (choices(model.Zbl, "name"), REPULSIONS),
         (choices(model.AutoSet, "pruning"), METHODS),
         (
@@ -52,6 +54,7 @@ def choices(section, field):
         "scaling",
         "form",
         "kind",
+        "shape",
         "repulsion",
         "pruning",
         "optimizer",
@@ -67,10 +70,14 @@ def test_numbers_of_a_function_are_those_of_its_formula():
         numbers = dict.fromkeys(formula.parameters, 1.0)
         if "n" in numbers:
             numbers["n"] = 1
-        values = {"kind": kind, "neighbors": ["H"] * formula.order, "cutoff": 3.0, **numbers}
+        if "theta_high" in numbers:
+            numbers["theta_high"] = 2.0
+        shape = {"shape": "p1"} if kind.startswith("compact") else {}
+        values = {"kind": kind, "neighbors": ["H"] * formula.order, "cutoff": 3.0, **numbers, **shape}
         sets = [{"set": "explicit", "functions": [values]}]
         found = functions_of(parse_config({"data": {"train": "x"}, "model": {"descriptor": sets}}, "test"), [1])
-        assert [type(f) for f in found] == [formula] and found[0].values == (1.0,) * len(formula.parameters)
+        assert [type(f) for f in found] == [formula]
+        assert {name: getattr(found[0], name) for name in formula.parameters} == numbers
 
 
 SETS = {"radial": 48, "log_normal": 32, "bessel": 24, "angular": 96, "chebyshev": 96, "axilrod_teller": 96,
