@@ -13,6 +13,7 @@ from mlip.descriptors.functions import KINDS, SymmetryFunction, function_from_di
 from mlip.elements import symbol
 from mlip.interfaces.n2p2.settings import Settings
 from mlip.interfaces.n2p2.text import Line
+from mlip.interfaces.n2p2_compact import as_n2p2_computes
 
 ORDER_OF_CUTOFFS = (
     "hard", "cosine", "tanh", "tanh_normalized", "exponential", "polynomial_1", "polynomial", "polynomial_3",
@@ -95,6 +96,8 @@ def read_functions(settings: Settings, elements: tuple[int, ...], length: float)
                 "the elements"
             )
         functions.sort(key=lambda one: one.key)
+        computed = as_n2p2_computes([one.function for one in functions])
+        found[number] = [one._replace(function=f) for one, f in zip(functions, computed, strict=True)]
     return found
 
 
