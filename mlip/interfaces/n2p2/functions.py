@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations_with_replacement
@@ -14,6 +15,8 @@ from mlip.elements import symbol
 from mlip.interfaces.n2p2.settings import Settings
 from mlip.interfaces.n2p2.text import Line
 from mlip.interfaces.n2p2_compact import as_n2p2_computes
+
+logger = logging.getLogger(__name__)
 
 ORDER_OF_CUTOFFS = (
     "hard", "cosine", "tanh", "tanh_normalized", "exponential", "polynomial_1", "polynomial", "polynomial_3",
@@ -230,9 +233,7 @@ def _form(number: int, line: Line) -> Form:
     return FORMS[number]
 
 
-def _function(
-    line: Line, elements: tuple[int, ...], cutoff: Cutoff, length: float
-) -> tuple[SymmetryFunction, int]:
+def _function(line: Line, elements: tuple[int, ...], cutoff: Cutoff, length: float) -> tuple[SymmetryFunction, int]:
     """The function of a line, and its type."""
     number = line.whole(1, "type of the function")
     form = _form(number, line)
@@ -250,6 +251,11 @@ def _function(
         else:
             values[name] = line.real(column, name) * length ** LENGTHS.get(name, 0)
     line.nothing_after(first + len(form.numbers))
+    if (number, "r_s") in OPTIONAL and values["r_s"] < 0:
+        logger.warning(
+            "%s: n2p2 passes over the negative r_s of a type %d, and so does this reader", line.place, number
+        )
+        values["r_s"] = 0.0
     if not issubclass(KINDS[form.kind], CompactFunction):
         values |= {"cutoff_function": cutoff.name, "inner_cutoff": cutoff.share * values["cutoff"]}
     try:

@@ -15,8 +15,8 @@ def lammps_input(potential: Potential, units: str) -> str:
     names = [symbol(number) for number in potential.elements]
     length, energy = (1 / LENGTH["Bohr"], 1 / ENERGY["Hartree"]) if bohr else (1.0, 1.0)
     remark = (
-        "# The files are in Hartree and Bohr, LAMMPS works in eV and Angstrom here: cflength and cfenergy are Bohr per\n"
-        "# Angstrom and Hartree per eV (CODATA 2014, as the export took them; often written 1.8897261328, 0.0367493254)."
+        "# The files are in Hartree and Bohr, LAMMPS works in eV and Angstrom here: cflength is Bohr per Angstrom and\n"
+        "# cfenergy Hartree per eV (CODATA 2014, as the export took them; often written 1.8897261328, 0.0367493254)."
         if bohr
         else "# The files are in eV and Angstrom, as LAMMPS is with units metal, so that cflength and cfenergy are 1."
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -94,6 +96,20 @@ def read_potential(folder: str | Path, units: str) -> Potential:
         _put(potential.networks, row, layers[row], places)
     potential.ranges = FeatureRanges(lowest, highest)
     return potential.requires_grad_(False).eval()
+
+
+def provenance(folder: str | Path, units: str) -> dict[str, Any]:
+    """Where an imported potential comes from; stands in its file."""
+    paths = [Path(folder) / SETTINGS, Path(folder) / SCALING, *sorted(Path(folder).glob("weights.*.data"))]
+    return {
+        "mlip": version("mlip"),
+        "imported": {
+            "format": "n2p2",
+            "folder": str(Path(folder).resolve()),
+            "units": units,
+            "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
+        },
+    }
 
 
 def _network(

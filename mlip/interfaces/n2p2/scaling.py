@@ -12,7 +12,7 @@ from jaxtyping import Float
 from mlip.elements import symbol
 from mlip.interfaces.n2p2.functions import Found
 from mlip.interfaces.n2p2.settings import Settings
-from mlip.interfaces.n2p2.text import Line, read_lines
+from mlip.interfaces.n2p2.text import Line, header, read_lines
 
 COLUMNS = {"minimum": 2, "maximum": 3, "mean": 4, "sigma": 5}
 
@@ -96,30 +96,21 @@ def _of_element(
             if not spread > 0:
                 raise ValueError(
                     f"{row.place}: {' - '.join(mode.divisor)} is {spread}: {one.function} ({one.place}) is constant in "
-                    "training or not there, and its scaling divides by zero. Take its line out of input.nn, its row out of "
-                    f"scaling.data and its weights out of weights.{number:03d}.data, or train without it"
+                    "training or not there, and its scaling divides by zero. Take its line out of input.nn, its row "
+                    f"out of scaling.data and its weights out of weights.{number:03d}.data, or train without it"
                 )
             scale[place] = spread / (ends[1] - ends[0])
     return Scaling(shift, scale, ends[0] if mode.divisor else 0.0, lowest, highest)
 
 
-HEADER = """\
-################################################################################
-# Symmetry function scaling data.
-################################################################################
-# Col  Name     Description
-################################################################################
-# 1    e_index  Element index.
-# 2    sf_index Symmetry function index.
-# 3    sf_min   Symmetry function minimum.
-# 4    sf_max   Symmetry function maximum.
-# 5    sf_mean  Symmetry function mean.
-# 6    sf_sigma Symmetry function sigma.
-#########################################################################################################################
-#        1          2                        3                        4                        5                        6
-#  e_index   sf_index                   sf_min                   sf_max                  sf_mean                 sf_sigma
-#########################################################################################################################
-"""
+TABLE = (
+    (10, "e_index", "Element index."),
+    (10, "sf_index", "Symmetry function index."),
+    (24, "sf_min", "Symmetry function minimum."),
+    (24, "sf_max", "Symmetry function maximum."),
+    (24, "sf_mean", "Symmetry function mean."),
+    (24, "sf_sigma", "Symmetry function sigma."),
+)
 UNKNOWN = 1e30  # of a minimum or maximum that is not known: nothing counts as extrapolation
 
 
@@ -130,4 +121,4 @@ def scaling_text(tables: Sequence[Scaling]) -> str:
         lowest, highest = np.clip(table.lowest, -UNKNOWN, UNKNOWN), np.clip(table.highest, -UNKNOWN, UNKNOWN)
         for place, values in enumerate(zip(lowest, highest, table.shift, table.scale, strict=True), 1):
             rows.append(f"{index:10d} {place:10d} " + " ".join(f"{value:24.16E}" for value in values))
-    return HEADER + "\n".join(rows) + "\n"
+    return header("Symmetry function scaling data.", TABLE) + "\n".join(rows) + "\n"

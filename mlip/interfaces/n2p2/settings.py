@@ -143,7 +143,11 @@ class Settings:
             raise ValueError(
                 f"{self.path}: has {', '.join(given)}; expected all of {', '.join(keywords)}, or none of them"
             )
-        mean, energy, length = self.real("mean_energy", 0.0), self.real("conv_energy", 1.0), self.real("conv_length", 1.0)
+        mean, energy, length = (
+            self.real("mean_energy", 0.0),
+            self.real("conv_energy", 1.0),
+            self.real("conv_length", 1.0),
+        )
         if energy == 0 or length <= 0:
             raise ValueError(
                 f"{self.path}: conv_energy is {energy} and conv_length {length}; expected one that is not zero, and a "

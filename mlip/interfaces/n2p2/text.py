@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,3 +106,16 @@ def read_lines(path: Path, comments: str) -> Iterator[Line]:
             line = line.partition(character)[0]
         if words := tuple(line.split()):
             yield Line(words, f"{path}, line {number}")
+
+
+def header(title: str, columns: Sequence[tuple[int, str, str]]) -> str:
+    """The comment at the top of a file, from widths, names and meanings of its columns, as n2p2 writes it."""
+    rule = "#" * 80
+    longest = max(len(name) for _, name, _ in columns)
+    meanings = [f"# {n:<4d} {name:<{longest}} {text}" for n, (_, name, text) in enumerate(columns, 1)]
+    widths = [columns[0][0] - 2, *(width for width, _, _ in columns[1:])]  # of the first, "# " is a part
+    numbers = "# " + " ".join(f"{n:>{width}d}" for n, width in enumerate(widths, 1))
+    names = "# " + " ".join(f"{name[:width]:>{width}}" for width, (_, name, _) in zip(widths, columns, strict=True))
+    whole = "#" * len(names)
+    lines = [rule, f"# {title}", rule, f"# Col  {'Name':<{longest}} Description", rule, *meanings]
+    return "\n".join([*lines, max(rule, whole), numbers, names, whole]) + "\n"

@@ -73,8 +73,8 @@ def possible_widths(settings: Settings, number: int, elements: tuple[int, ...]) 
     if not found:
         place = lines[0].place if lines else str(settings.path)
         raise ValueError(
-            f"{place}: no widths for the {count} hidden layers of {symbol(number)}; expected positive numbers of nodes, "
-            f"one for each layer, such as: global_nodes_short {' '.join(['20'] * count)}"
+            f"{place}: no widths for the {count} hidden layers of {symbol(number)}; expected positive numbers of "
+            f"nodes, one for each layer, such as: global_nodes_short {' '.join(['20'] * count)}"
         )
     return found
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from mlip.interfaces.n2p2.text import read_lines
+from mlip.interfaces.n2p2.text import header, read_lines
 
 
 class Layer(NamedTuple):
@@ -64,24 +64,15 @@ def read_weights(path: Path, inputs: int, possible: Sequence[Sequence[int]]) -> 
     return layers
 
 
-HEADER = """\
-################################################################################
-# Neural network connection values (weights and biases).
-################################################################################
-# Col  Name       Description
-################################################################################
-# 1    connection Neural network connection value.
-# 2    t          Connection type (a = weight, b = bias).
-# 3    index      Index enumerating weights.
-# 4    l_s        Starting point layer (end point layer for biases).
-# 5    n_s        Starting point neuron in starting layer (end point neuron for biases).
-# 6    l_e        End point layer.
-# 7    n_e        End point neuron in end layer.
-################################################################################
-#                      1 2         3     4     5     6     7
-#             connection t     index   l_s   n_s   l_e   n_e
-############################################################
-"""
+TABLE = (
+    (24, "connection", "Neural network connection value."),
+    (1, "t", "Connection type (a = weight, b = bias)."),
+    (9, "index", "Index enumerating weights."),
+    (5, "l_s", "Starting point layer (end point layer for biases)."),
+    (5, "n_s", "Starting point neuron in starting layer (end point neuron for biases)."),
+    (5, "l_e", "End point layer."),
+    (5, "n_e", "End point neuron in end layer."),
+)
 
 
 def weights_text(layers: Sequence[Layer]) -> str:
@@ -93,4 +84,4 @@ def weights_text(layers: Sequence[Layer]) -> str:
                 rows.append(f"{value:24.16E} a {len(rows) + 1:9d} {depth - 1:5d} {source:5d} {depth:5d} {node:5d}")
         for node, value in enumerate(layer.bias, 1):
             rows.append(f"{value:24.16E} b {len(rows) + 1:9d} {depth:5d} {node:5d}")
-    return HEADER + "\n".join(rows) + "\n"
+    return header("Neural network connection values (weights and biases).", TABLE) + "\n".join(rows) + "\n"

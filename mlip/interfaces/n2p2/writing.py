@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mlip.descriptors.acsf import applies
 from mlip.elements import symbol
@@ -19,6 +18,7 @@ from mlip.interfaces.n2p2.reading import SCALING, SETTINGS, Units, units_of
 from mlip.interfaces.n2p2.scaling import Scaling, scaling_text
 from mlip.interfaces.n2p2.topology import LETTERS
 from mlip.interfaces.n2p2.weights import Layer, file_name, weights_text
+from mlip.interfaces.n2p2_compact import as_n2p2_computes
 from mlip.model.potential import Potential
 
 LETTER_OF = {name: letter for letter, name in LETTERS.items()}
@@ -70,8 +70,13 @@ def potential_texts(potential: Potential, unit: Units) -> dict[str, str]:
         first = networks[row][0]
         absent = np.setdiff1d(np.arange(shift.shape[1]), columns)
         constant = first.weight[:, absent] @ (-shift[row, absent] / scale[row, absent])
-        layers = [Layer(first.weight[:, columns], first.bias + constant), *(Layer(n.weight, n.bias) for n in networks[row][1:])]
-        tables.append(Scaling(*(t[row, columns] for t in (shift, scale)), 0.0, *(t[row, columns] for t in (lowest, highest))))
+        layers = [
+            Layer(first.weight[:, columns], first.bias + constant),
+            *(Layer(n.weight, n.bias) for n in networks[row][1:]),
+        ]
+        tables.append(
+            Scaling(*(t[row, columns] for t in (shift, scale)), 0.0, *(t[row, columns] for t in (lowest, highest)))
+        )
         files[file_name(number)] = weights_text(layers)
     settings = _settings_text(potential, functions, networks, unit)
     return {SETTINGS: settings, SCALING: scaling_text(tables), **files}
@@ -109,7 +114,20 @@ def _around(potential: Potential, number: int) -> list[tuple[int, Found]]:
         raise ValueError(
             f"the potential has no functions around {symbol(number)}; the format needs at least one. Train with some"
         )
-    return sorted(found, key=lambda one: one[1].key)
+    found.sort(key=lambda one: one[1].key)
+    computed = as_n2p2_computes([one.function for _, one in found])
+    for (_, one), there in zip(found, computed, strict=True):
+        if there != one.function:
+            raise ValueError(
+                f"{one.function}: among the functions around {symbol(number)}, n2p2 would compute it as {there}, so "
+                "the potential cannot be exported. Train with one shape for all functions that have the same edges"
+            )
+        if one.type in (3, 9) and one.function.values[-1] < 0:
+            raise ValueError(
+                f"{one.function}: n2p2 passes over a negative r_s of such a function, so the potential cannot be "
+                "exported. Train with an r_s that is not negative"
+            )
+    return found
 
 
 def _layers(potential: Potential, row: int, unit: Units) -> list[NamedLayer]:
@@ -148,7 +166,10 @@ def _settings_text(
         "# A potential written by mlip; its energies are sums of networks of atoms (2G).",
         f"number_of_elements {len(elements)}",
         f"elements {' '.join(elements)}",
-        *(f"atom_energy {name} {energy / unit.energy!r}" for name, energy in zip(elements, _references(potential).tolist(), strict=True)),
+        *(
+            f"atom_energy {name} {energy / unit.energy!r}"
+            for name, energy in zip(elements, _references(potential).tolist(), strict=True)
+        ),
         f"cutoff_type {ORDER_OF_CUTOFFS.index(cutoff.name)} {cutoff.share!r}",
         "scale_symmetry_functions_sigma",
         "scale_min_short 0.0",
@@ -156,7 +177,11 @@ def _settings_text(
         f"global_hidden_layers_short {len(widths)}",
         f"global_nodes_short {' '.join(map(str, widths))}",
         f"global_activation_short {letters[0]}",
-        *(f"element_activation_short {name} {mine}" for name, mine in zip(elements, letters, strict=True) if mine != letters[0]),
+        *(
+            f"element_activation_short {name} {mine}"
+            for name, mine in zip(elements, letters, strict=True)
+            if mine != letters[0]
+        ),
     ]
     for found in functions.values():
         lines += ["", *(line_of(one, unit.length) for _, one in found)]
