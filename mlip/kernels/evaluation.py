@@ -22,7 +22,7 @@ Scratch = namedtuple("Scratch", "vectors features by_features")
 @kernel(allocates=True)
 def evaluate_blocks(bounds, topology, positions, cell, functions, networks, repulsion, energies, gradients, virials):
     """Energies of the atoms in some blocks, gradients of their pairs, and each block's sum of vector times gradient."""
-    real, width = networks.weights.dtype, networks.widths[0, 0]
+    real, width = networks.weights.dtype, networks.widths[:, 0].max()
     room = room_for(real, bounds, topology.start, functions)
     most, neighbors = room.neighbors.first.shape[0], room.neighbors.x.shape[0] // functions.cutoff.shape[0]
     layers = room_for_networks(networks, most)

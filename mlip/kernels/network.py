@@ -9,9 +9,9 @@ import numpy as np
 from mlip.kernels.activations import SILU, TANH, curve
 from mlip.kernels.compile import disjoint, kernel
 
-# Networks of E elements and K members, m E + e that of member m for element e: activation (E,), widths (K E,L+1) of
-# inputs and layers, 0 where there is none; weights one after the other in one array, each layer's matrix (out,in) then
-# its bias, from offset (K E,L) on.
+# Networks of E elements and K members, m E + e that of member m for element e: activation (E,L) of the layers, widths
+# (K E,L+1) of inputs and layers, 0 where there is none; weights one after the other in one array, each layer's matrix
+# (out,in) then its bias, from offset (K E,L) on.
 Networks = namedtuple("Networks", "activation widths offset weights")
 # Layers of some atoms: values and slopes, a row for each layer; which atoms.
 Layers = namedtuple("Layers", "values slopes atoms")
@@ -79,7 +79,10 @@ def room_for_networks(networks, atoms):
 
 @kernel(allocates=True)
 def network_energies(networks, element, features, energies, gradients):
-    """Sum of the outputs of each atom's networks, and its gradient by the features (N,D), in the weights' precision."""
+    """Sum of the outputs of each atom's networks, and its gradient by the features (N,D), in the weights' precision.
+
+    A network reads the first columns of its atoms' features, as many as it has inputs. Its output is linear.
+    """
     block_energies(networks, element, features, room_for_networks(networks, element.shape[0]), energies, gradients)
 
 
@@ -100,14 +103,14 @@ def block_energies(networks, element, features, room, energies, gradients):
         while depth < networks.offset.shape[1] and widths[depth + 1] > 0:
             depth += 1
         for network in range(e, networks.widths.shape[0], elements):
-            _take(features, atoms[:count], values[0])
+            _take(features, atoms[:count], _rows(values[0], count, widths[0]))
             for layer in range(depth):
                 matrix, bias = layer_of(networks, networks.weights, network, layer)
                 outputs = _rows(values[layer + 1], count, widths[layer + 1])
                 _forward(matrix, bias, _rows(values[layer], count, widths[layer]), outputs)
                 if layer < depth - 1:
                     size = count * widths[layer + 1]
-                    _activate(networks.activation[e], values[layer + 1, :size], slopes[layer, :size])
+                    _activate(networks.activation[e, layer], values[layer + 1, :size], slopes[layer, :size])
             for a in range(count):
                 energies[atoms[a]] = values[depth, a] if network == e else energies[atoms[a]] + values[depth, a]
                 values[depth, a] = 1.0
@@ -118,24 +121,23 @@ def block_energies(networks, element, features, room, energies, gradients):
                         values[layer + 1, x] *= slopes[layer, x]
                 outputs = _rows(values[layer + 1], count, widths[layer + 1])
                 _backward(matrix, outputs, _rows(values[layer], count, widths[layer]))
-            _give(values[0], atoms[:count], network > e, gradients)
+            _give(_rows(values[0], count, widths[0]), atoms[:count], network > e, gradients)
 
 
 @kernel
 def _take(features, atoms, rows):
-    """Features of some atoms, one after the other."""
-    for a in range(atoms.shape[0]):
-        for d in range(features.shape[1]):
-            rows[a * features.shape[1] + d] = features[atoms[a], d]
+    """The first features of some atoms."""
+    for a in range(rows.shape[0]):
+        for d in range(rows.shape[1]):
+            rows[a, d] = features[atoms[a], d]
 
 
 @kernel
 def _give(rows, atoms, add, gradients):
-    """Rows one after the other to the rows of some atoms, or added there."""
-    for a in range(atoms.shape[0]):
-        for d in range(gradients.shape[1]):
-            x = rows[a * gradients.shape[1] + d]
-            gradients[atoms[a], d] = gradients[atoms[a], d] + x if add else x
+    """Rows to the rows of some atoms, or added there."""
+    for a in range(rows.shape[0]):
+        for d in range(rows.shape[1]):
+            gradients[atoms[a], d] = gradients[atoms[a], d] + rows[a, d] if add else rows[a, d]
 
 
 @kernel(inline="always")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlip.kernels.activations import SILU, curve
+from mlip.kernels.activations import LINEAR, SILU, curve
 from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.network import layer_of
 
@@ -34,7 +34,7 @@ def _depth(networks, e):
 
 @kernel(allocates=True)
 def _part(work, networks, start, e, layer):
-    """Place of hidden layer `layer` (from 1) of the atoms of element e in a work array."""
+    """Place of layer `layer` (from 1) of the atoms of element e in a work array."""
     n, width = start[e + 1] - start[e], networks.widths[e, layer]
     first = start[e] * work.shape[1]
     for before in range(1, layer):
@@ -69,7 +69,7 @@ def forward(first, last, networks, start, order, scale, inputs, work, outputs, g
     """Outputs (K,N) of networks first to last and their gradients by the features (K,N,D).
 
     Network m E + e is that of member m for element e. What `backward` needs is left in the work arrays (K,N,sum of
-    hidden widths): values, slopes, curvatures, and the gradients by the values.
+    the layers' widths): values, slopes, curvatures, and the gradients by the values.
     """
     elements = start.shape[0] - 1
     for network in range(first, last):
@@ -79,19 +79,19 @@ def forward(first, last, networks, start, order, scale, inputs, work, outputs, g
             continue
         values, slopes, curvatures, by_values = work[0][m], work[1][m], work[2][m], work[3][m]
         x = inputs[start[e] : start[e + 1]]
-        for layer in range(depth):
+        for layer in range(depth + 1):
             matrix, bias = layer_of(networks, networks.weights, network, layer)
             value = _part(values, networks, start, e, layer + 1)
             _activate(
-                np.dot(x, matrix.T), bias, networks.activation[e], value,
+                np.dot(x, matrix.T), bias, networks.activation[e, layer], value,
                 _part(slopes, networks, start, e, layer + 1), _part(curvatures, networks, start, e, layer + 1),
             )  # fmt: skip
             x = value
-        matrix, bias = layer_of(networks, networks.weights, network, depth)
-        result = np.dot(x, matrix.T)
+        back = np.empty_like(x)
+        _part(by_values, networks, start, e, depth + 1)[:] = 1.0
+        slope = _part(slopes, networks, start, e, depth + 1)
         for a in range(n):
-            outputs[m, order[start[e] + a]] = result[a, 0] + bias[0]
-        back = np.ones((n, 1), networks.weights.dtype)
+            outputs[m, order[start[e] + a]], back[a, 0] = x[a, 0], slope[a, 0]
         for layer in range(depth, -1, -1):
             matrix = layer_of(networks, networks.weights, network, layer)[0]
             if layer == 0:
@@ -125,12 +125,18 @@ def backward(first, last, networks, start, order, scale, inputs, work, by_output
             atom = order[start[e] + a]
             back[a, 0] = by_outputs[m, atom]
             _divide(by_gradients[m, atom], scale[e], along[a])
+        curved = depth if networks.activation[e, depth] == LINEAR else depth + 1  # layers but a linear output
         change = along
-        for layer in range(depth):
+        for layer in range(curved):
             sum_change = _part(sum_changes, networks, start, e, layer + 1)
             np.dot(change, layer_of(networks, networks.weights, network, layer)[0].T, sum_change)
             change = _part(value_changes, networks, start, e, layer + 1)
             _multiply(sum_change, _part(slopes, networks, start, e, layer + 1), change)
+        if curved > depth:
+            _through_activation(
+                back, _part(slopes, networks, start, e, curved), _part(curvatures, networks, start, e, curved),
+                _part(by_values, networks, start, e, curved), _part(sum_changes, networks, start, e, curved),
+            )  # fmt: skip
         for layer in range(depth, -1, -1):
             matrix = layer_of(networks, networks.weights, network, layer)[0]
             by_matrix, by_bias = layer_of(networks, weight_gradients, network, layer)
@@ -141,7 +147,7 @@ def backward(first, last, networks, start, order, scale, inputs, work, by_output
                 change = _part(value_changes, networks, start, e, layer)
             _add(np.dot(back.T, x), by_matrix)
             _add_rows(back, by_bias)
-            if layer == depth:
+            if layer == curved:
                 _add_rows(change, by_matrix[0])
             else:
                 by_sum = np.empty((n, by_bias.shape[0]), inputs.dtype)

@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.kernels import training as kernels
-from mlip.kernels.activations import KINDS
+from mlip.kernels.activations import kinds_of
 from mlip.kernels.network import Networks
-from mlip.model.networks import short_activation
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 
@@ -22,14 +21,14 @@ class CompiledNetworks:
     """A potential's networks as tables that share their memory with its weights."""
 
     def __init__(self, potential: Potential, weights: WeightTable) -> None:
-        kinds = np.array([KINDS[str(short_activation(names))] for names in potential.networks.activation])
+        kinds = kinds_of(potential.networks.activation)
         values, gradients = weights.weights.detach(), weights.weights.grad
         assert gradients is not None
         self.networks = Networks(kinds, weights.widths.numpy(), weights.offset.numpy(), values.numpy())
         self.weight_gradients = gradients.numpy()
         self.shift = potential.scaling.shift.to(values.dtype).numpy()
         self.scale = potential.scaling.scale.to(values.dtype).numpy()
-        self.hidden = max(sum(widths) for widths in potential.networks.hidden)
+        self.widths = max(sum(widths) + 1 for widths in potential.networks.hidden)  # of a network's layers together
         self.members = potential.members
         self._pool: ThreadPoolExecutor | None = None
 
@@ -57,7 +56,7 @@ class CompiledPass:
         self._order = np.argsort(element, kind="stable")
         self._start = np.searchsorted(element[self._order], np.arange(len(owner.shift) + 1))
         self._inputs = np.empty(features.shape, dtype=owner.shift.dtype)
-        shape = (owner.members, len(element), owner.hidden)
+        shape = (owner.members, len(element), owner.widths)
         self._work = tuple(np.empty(shape, dtype=owner.shift.dtype) for _ in range(6))
         self.outputs = features.new_empty(owner.members, len(element))
         self.gradients = features.new_empty(owner.members, *features.shape)

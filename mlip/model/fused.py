@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mlip.batch import AtomsBatch
+from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compiled import compiled, in_threads, pair_table
 from mlip.kernels import network as kernels
-from mlip.kernels.activations import KINDS
+from mlip.kernels.activations import kinds_of
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
-from mlip.model.networks import short_activation
 from mlip.model.potential import Potential
 from mlip.model.weights import layout_of
 
@@ -31,15 +32,22 @@ class FusedResult(NamedTuple):
 class FusedPotential:
     """A potential as tables for the CPU kernels: neighbors' vectors, features, networks, forces in a few calls.
 
-    Feature scaling is folded into the first layer, the energy scale into the last. Of a committee it is the mean, whose
-    members share features and pair gradients. The weights are those at the time of construction, in the potential's
-    dtype.
+    Feature scaling is folded into the first layer, the energy scale into the last; an output that is not linear has it
+    in a layer of its own. Features that are zero at every center of an element, because they are those of others, are
+    neither kept nor read: the functions' columns are counted anew. Of a committee it is the mean, whose members share
+    features and pair gradients. The weights are those at the time of construction, in the potential's dtype.
     """
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
-        self.features = compiled(potential.descriptor)
-        self.networks, self.offsets = _tables(potential)
+        kernels_of = compiled(potential.descriptor)
+        columns = columns_of_centers(potential.descriptor)
+        place = np.empty(kernels_of.width, np.int64)
+        for mine in columns:
+            place[mine] = np.arange(len(mine))
+        self.functions = kernels_of.functions._replace(columns=place[kernels_of.functions.columns])
+        self.angular_groups = kernels_of.angular_groups
+        self.networks, self.offsets = _tables(potential, columns)
         self.repulsion = _repulsion_tables(potential)
         self._searched: AtomsBatch | None = None  # the batch that these two are of
         self._topology: Any = None
@@ -70,7 +78,7 @@ class FusedPotential:
                 topology,
                 positions,
                 cell,
-                self.features.functions,
+                self.functions,
                 self.networks,
                 self.repulsion,
                 outputs,
@@ -98,7 +106,7 @@ class FusedPotential:
             center, neighbor = batch.pairs.numpy()
             table = pair_table(element, center, neighbor)
             self._topology = Topology(table.start, element, center, neighbor, table.neighbor, batch.shifts.numpy())
-            self._bounds = block_bounds(table.start, self.features.angular_groups)
+            self._bounds = block_bounds(table.start, self.angular_groups)
             self._searched = batch
         return self._topology, self._bounds
 
@@ -118,29 +126,42 @@ def _volume(cell: np.ndarray) -> float:
     return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
 
 
-def _tables(potential: Potential) -> tuple[kernels.Networks, np.ndarray]:
+def columns_of_centers(descriptor: ACSF) -> list[Int[np.ndarray, "_"]]:
+    """Columns of the features that can be other than zero at centers of each element: those of any center, its own."""
+    centers = [function.center for function in descriptor.functions]
+    return [
+        np.array([column for wanted in (None, z) for column, center in enumerate(centers) if center == wanted], np.int64)
+        for z in descriptor.elements
+    ]
+
+
+def _tables(potential: Potential, columns: Sequence[np.ndarray]) -> tuple[kernels.Networks, np.ndarray]:
     """Weights of all networks in one array, and what is added to each element's outputs (eV)."""
-    scale, shift = potential.scaling.scale.cpu().numpy(), potential.scaling.shift.cpu().numpy()
     dtype = np.float32 if potential.dtype == torch.float32 else np.float64
     elements = len(potential.elements)
-    widths, offset = (table.numpy() for table in layout_of(potential.networks))
-    pieces: list[np.ndarray] = []
-    energy_scale = potential.energy_scale / potential.members
-    for network in range(len(widths)):
-        e, layers = network % elements, potential.networks.linear(network)
-        for n, layer in enumerate(layers):
-            matrix = layer.weight.detach().double().cpu().numpy()
-            bias = layer.bias.detach().double().cpu().numpy()
-            if n == 0:
-                matrix = matrix / scale[e]
-                bias = bias - matrix @ shift[e]
-            if n == len(layers) - 1:
-                matrix, bias = energy_scale * matrix, energy_scale * bias
-            pieces += [matrix.ravel(), bias]
-    activation = np.array([KINDS[str(short_activation(names))] for names in potential.networks.activation])
-    networks = kernels.Networks(activation, widths, offset, np.concatenate(pieces).astype(dtype))
-    nothing = np.zeros((elements, len(potential.descriptor.functions)), dtype)
+    made = [_layers(potential, network, columns[network % elements]) for network in range(elements * potential.members)]
+    widths, offset = (table.numpy() for table in layout_of([[matrix.shape for matrix, _ in one] for one in made]))
+    weights = np.concatenate([part.ravel() for layers in made for layer in layers for part in layer]).astype(dtype)
+    networks = kernels.Networks(kinds_of(potential.networks.activation), widths, offset, weights)
+    nothing = np.zeros((elements, max(map(len, columns))), dtype)
     outputs = np.empty(elements)
     kernels.network_energies(networks, np.arange(elements), nothing, outputs, np.empty_like(nothing))
     references = potential.reference_energies.cpu().numpy()
     return networks, references - outputs if potential.anchored else references
+
+
+def _layers(potential: Potential, network: int, columns: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Matrix and bias of each layer, from these columns of the features to the energy (eV)."""
+    e = network % len(potential.elements)
+    scale, shift = potential.scaling.scale[e].cpu().numpy(), potential.scaling.shift[e].cpu().numpy()
+    energy_scale = potential.energy_scale / potential.members
+    layers = [
+        (layer.weight.detach().double().cpu().numpy(), layer.bias.detach().double().cpu().numpy())
+        for layer in potential.networks.linear(network)
+    ]
+    matrix = layers[0][0] / scale
+    layers[0] = matrix[:, columns], layers[0][1] - matrix @ shift
+    if potential.networks.activation[e][-1] != "linear":
+        return [*layers, (np.array([[energy_scale]]), np.zeros(1))]
+    layers[-1] = energy_scale * layers[-1][0], energy_scale * layers[-1][1]
+    return layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -19,9 +20,10 @@ class WeightTable:
     """
 
     def __init__(self, networks: AtomicNetworks) -> None:
-        self.widths, self.offset = layout_of(networks)
+        layers = [networks.linear(i) for i in range(len(networks.networks))]
+        self.widths, self.offset = layout_of([[layer.weight.shape for layer in mine] for mine in layers])
         self.members = networks.members
-        parts = [part for i in range(len(networks.networks)) for n in networks.linear(i) for part in (n.weight, n.bias)]
+        parts = [part for mine in layers for layer in mine for part in (layer.weight, layer.bias)]
         self.weights = nn.Parameter(torch.cat([part.detach().ravel() for part in parts]))
         self.weights.grad = torch.zeros_like(self.weights)
         filled = 0
@@ -76,19 +78,19 @@ class WeightTable:
         self.weights.grad.zero_()
 
 
-def layout_of(networks: AtomicNetworks) -> tuple[Int[Tensor, "B _"], Int[Tensor, "B _"]]:
+def layout_of(shapes: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "B _"], Int[Tensor, "B _"]]:
     """Widths of inputs and layers, 0 where there is none, and where each layer begins in an array of all weights.
 
-    A layer's matrix (out,in) is followed by its bias, a layer by the next, one of the B networks by the next.
+    `shapes` are those (out,in) of the matrices of B networks. A layer's matrix is followed by its bias, a layer by the
+    next, a network by the next.
     """
-    layers = [networks.linear(i) for i in range(len(networks.networks))]
-    depth = max(len(mine) for mine in layers)
-    widths = torch.zeros(len(layers), depth + 1, dtype=torch.int64)
-    offset = torch.zeros(len(layers), depth, dtype=torch.int64)
+    depth = max(len(mine) for mine in shapes)
+    widths = torch.zeros(len(shapes), depth + 1, dtype=torch.int64)
+    offset = torch.zeros(len(shapes), depth, dtype=torch.int64)
     filled = 0
-    for e, mine in enumerate(layers):
-        widths[e, 0] = mine[0].in_features
-        for n, layer in enumerate(mine):
-            widths[e, n + 1], offset[e, n] = layer.out_features, filled
-            filled += layer.weight.numel() + layer.bias.numel()
+    for network, mine in enumerate(shapes):
+        widths[network, 0] = mine[0][1]
+        for n, (n_out, n_in) in enumerate(mine):
+            widths[network, n + 1], offset[network, n] = n_out, filled
+            filled += n_out * n_in + n_out
     return widths, offset
