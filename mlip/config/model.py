@@ -10,8 +10,12 @@ from pydantic import Field, field_validator, model_serializer, model_validator
 from mlip.config.section import Section, Symbol
 
 Activation = Literal["silu", "tanh", "sigmoid", "softplus", "celu", "gelu", "relu", "gaussian", "cosine"]
-CutoffName = Literal["hard", "cosine", "tanh", "polynomial"]
 Shape = Literal["p1", "p1a", "p2", "p2a", "p3", "p3a", "p4", "p4a", "e", "ea"]
+CutoffName = Literal[
+    "hard", "cosine", "tanh", "tanh_normalized", "exponential", "polynomial_1", "polynomial", "polynomial_3",
+    "polynomial_4",
+]  # fmt: skip
+INNER_CUTOFF = "Å, up to which the cutoff function is 1; not for hard, tanh and tanh_normalized"
 
 
 class SetOfFunctions(Section):
@@ -19,6 +23,7 @@ class SetOfFunctions(Section):
 
     cutoff: float = Field(gt=0, description="Å")
     cutoff_function: CutoffName = Field("cosine", description="how a function goes to zero at the cutoff")
+    inner_cutoff: float = Field(0.0, ge=0, description=INNER_CUTOFF)
     weighted: bool = Field(
         False,
         description="one set for all neighbors, weighted by atomic number (wACSF), instead of one for each combination "
@@ -119,6 +124,7 @@ NUMBERS_OF = {
     "compact_narrow": ("inner", "theta_low", "theta_high", "shape"),
     "compact_wide": ("inner", "theta_low", "theta_high", "shape"),
 }
+MAY_BE_LEFT_OUT = {"narrow": ("r_s",), "wide": ("r_s",)}  # then it is 0
 
 
 class Function(Section):
@@ -139,8 +145,9 @@ class Function(Section):
     cutoff_function: CutoffName = Field(
         "cosine", description="how the function goes to zero at the cutoff; compact kinds: hard, they need none"
     )
+    inner_cutoff: float = Field(0.0, ge=0, description=INNER_CUTOFF)
     eta: float | None = Field(None, ge=0, description="1/Å²; radial and all angular kinds")
-    r_s: float | None = Field(None, description="Å; radial, log_normal, shifted, chebyshev, axilrod_teller")
+    r_s: float | None = Field(None, description="Å; all but bessel; narrow, wide: 0 if left out")
     zeta: float | None = Field(None, ge=1, description="narrow, wide, shifted")
     lambda_: float | None = Field(None, description="+1 or -1; narrow, wide")
     theta_s: float | None = Field(None, description="radian; shifted")
@@ -161,9 +168,9 @@ class Function(Section):
 
     @model_validator(mode="after")
     def _numbers_fit_the_kind(self) -> Function:
-        wanted = NUMBERS_OF[self.kind]
+        wanted, other = NUMBERS_OF[self.kind], MAY_BE_LEFT_OUT.get(self.kind, ())
         for name in sorted({name for names in NUMBERS_OF.values() for name in names}):
-            if (getattr(self, name) is not None) != (name in wanted):
+            if name not in other and (getattr(self, name) is not None) != (name in wanted):
                 raise ValueError(f"a {self.kind} function takes {', '.join(sorted(wanted))}; check {name}")
         if self.shape_jk is not None and self.kind != "compact_narrow":
             raise ValueError(f"a {self.kind} function has no shape_jk; only compact_narrow has it")
@@ -173,7 +180,10 @@ class Function(Section):
 
     @model_serializer(mode="wrap")
     def _without_what_others_have(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value not in (None, (), [], {})}
+        values = {name: value for name, value in handler(self).items() if value not in (None, (), [], {})}
+        if not self.inner_cutoff:
+            values.pop("inner_cutoff", None)
+        return values
 
 
 class ExplicitSet(Section):
@@ -192,6 +202,7 @@ class AutoSet(Section):
         None, gt=0, description="Å, of the radial functions and at most of the angular ones; null: from the distances"
     )
     cutoff_function: CutoffName = Field("cosine", description="how a function goes to zero at the cutoff")
+    inner_cutoff: float = Field(0.0, ge=0, description=INNER_CUTOFF)
     pruning: Literal["farthest", "cur"] = Field(
         "farthest", description="how few of many functions are chosen: by their distance from those before, or by CUR"
     )

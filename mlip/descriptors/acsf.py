@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import permutations, product
 from typing import cast
 
@@ -96,15 +97,16 @@ class _FunctionGroup(nn.Module):
         self,
         elements: tuple[int, ...],
         kind: type[SymmetryFunction],
-        cutoff: tuple[float, str],
+        cutoff: tuple[float, str, float],  # cutoff, name of its function, inner cutoff
         classes: dict[tuple, list[int]],  # (center or None, *neighbors) -> columns
         values: Sequence[tuple[float, ...]],  # F rows of the formula's numbers
         weights: dict[int, float],  # of the elements' neighbors; empty if the classes name them
     ) -> None:
         super().__init__()
         self.kind = kind
-        self.cutoff, name = cutoff
-        self.cutoff_function = CUTOFF_FUNCTIONS[name]
+        self.cutoff, self.cutoff_name, self.inner_cutoff = cutoff
+        function = CUTOFF_FUNCTIONS[self.cutoff_name]
+        self.cutoff_function = partial(function, inner=self.inner_cutoff) if self.inner_cutoff else function
         self.classes = len(classes)
         self.width = len(values)
         self.columns = [column for columns in classes.values() for column in columns]
@@ -218,15 +220,16 @@ def _grouped(elements: tuple[int, ...], functions: Sequence[SymmetryFunction]) -
     """Functions sorted so that equal formulas with equal numbers are evaluated once for all elements."""
     blocks: dict[tuple, list[int]] = defaultdict(list)
     for column, f in enumerate(functions):
-        blocks[type(f), f.cutoff, f.cutoff_function, f.weights, f.center, f.neighbors].append(column)
+        cutoff = f.cutoff, f.cutoff_function, f.inner_cutoff
+        blocks[type(f), cutoff, f.weights, f.center, f.neighbors].append(column)
     groups: dict[tuple, dict[tuple, list[int]]] = defaultdict(dict)
-    for (kind, cutoff, name, weights, center, neighbors), columns in blocks.items():
+    for (kind, cutoff, weights, center, neighbors), columns in blocks.items():
         columns = sorted(columns, key=lambda column: functions[column].values)
         values = tuple(functions[column].values for column in columns)
-        groups[kind, cutoff, name, weights, values, center is None][(center, *neighbors)] = columns
+        groups[kind, cutoff, weights, values, center is None][(center, *neighbors)] = columns
     return [
-        _FunctionGroup(elements, kind, (cutoff, name), classes, values, dict(weights))
-        for (kind, cutoff, name, weights, values, _), classes in groups.items()
+        _FunctionGroup(elements, kind, cutoff, classes, values, dict(weights))
+        for (kind, cutoff, weights, values, _), classes in groups.items()
     ]
 
 

@@ -19,9 +19,10 @@ class BehlerAngular(SymmetryFunction):
     eta: float  # Å⁻²
     zeta: float
     lambda_: float  # +1 or -1
+    r_s: float = 0.0  # Å
 
     order: ClassVar[int] = 2
-    parameters: ClassVar[tuple[str, ...]] = ("eta", "zeta", "lambda_")
+    parameters: ClassVar[tuple[str, ...]] = ("eta", "zeta", "lambda_", "r_s")
 
     @staticmethod
     def of_angle(cos_theta: Tensor, zeta: Tensor, lambda_: Tensor) -> Tensor:
@@ -34,9 +35,11 @@ class Narrow(BehlerAngular):
     r"""Angles between neighbors that are near each other as well (Behler's G4).
 
     .. math:: G_i = 2^{1-\zeta} \sum_{j<k} (1 + \lambda \cos\theta_{ijk})^\zeta
-              e^{-\eta (r_{ij}^2 + r_{ik}^2 + r_{jk}^2)} f_c(r_{ij}) f_c(r_{ik}) f_c(r_{jk})
+              e^{-\eta \left[(r_{ij} - r_s)^2 + (r_{ik} - r_s)^2 + (r_{jk} - r_s)^2\right]}
+              f_c(r_{ij}) f_c(r_{ik}) f_c(r_{jk})
 
-    Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 8.
+    Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 8, where r_s is 0; with it RuNNer and n2p2 have the function
+    (Singraber, Behler, Dellago, J. Chem. Theory Comput. 15, 1827 (2019)).
     """
 
     kind: ClassVar[str] = "narrow"
@@ -44,9 +47,9 @@ class Narrow(BehlerAngular):
     @staticmethod
     def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
         """Terms of T triples for F functions."""
-        eta, zeta, lambda_ = values
+        eta, zeta, lambda_, r_s = values
         r_ij, r_ik, r_jk, cos_theta = cast(Triples, geometry)
-        radial = torch.exp(-eta * (r_ij**2 + r_ik**2 + r_jk**2))
+        radial = torch.exp(-eta * ((r_ij - r_s) ** 2 + (r_ik - r_s) ** 2 + (r_jk - r_s) ** 2))
         return (
             BehlerAngular.of_angle(cos_theta, zeta, lambda_)
             * radial
@@ -59,9 +62,9 @@ class Wide(BehlerAngular):
     r"""Angles between all neighbors of the center (Behler's G5).
 
     .. math:: G_i = 2^{1-\zeta} \sum_{j<k} (1 + \lambda \cos\theta_{ijk})^\zeta
-              e^{-\eta (r_{ij}^2 + r_{ik}^2)} f_c(r_{ij}) f_c(r_{ik})
+              e^{-\eta \left[(r_{ij} - r_s)^2 + (r_{ik} - r_s)^2\right]} f_c(r_{ij}) f_c(r_{ik})
 
-    Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 9.
+    Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 9, where r_s is 0; see `Narrow`.
     """
 
     kind: ClassVar[str] = "wide"
@@ -69,9 +72,9 @@ class Wide(BehlerAngular):
     @staticmethod
     def terms(geometry: Tensor | Triples, fc: CutoffFunction, cutoff: float, values: Tensor) -> Tensor:
         """Terms of T triples for F functions."""
-        eta, zeta, lambda_ = values
+        eta, zeta, lambda_, r_s = values
         r_ij, r_ik, _, cos_theta = cast(Triples, geometry)
-        radial = torch.exp(-eta * (r_ij**2 + r_ik**2))
+        radial = torch.exp(-eta * ((r_ij - r_s) ** 2 + (r_ik - r_s) ** 2))
         return BehlerAngular.of_angle(cos_theta, zeta, lambda_) * radial * (fc(r_ij, cutoff) * fc(r_ik, cutoff))
 
 

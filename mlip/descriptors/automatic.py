@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,6 +74,7 @@ def chosen_functions(
     budget: int,
     cutoff: float | None = None,
     cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
     pruning: str = "farthest",
     seed: int = 1,
 ) -> list[SymmetryFunction]:
@@ -87,7 +88,7 @@ def chosen_functions(
     """
     taken = sample(structures, elements, seed)
     lengths = lengths_of(taken, cutoff)
-    functions = candidates(elements, lengths, budget, cutoff_function)
+    functions = candidates(elements, lengths, budget, cutoff_function, inner_cutoff)
     kept = METHODS[pruning](gram_matrix(_features(taken, elements, functions)), budget)
     if not kept:
         raise ValueError(
@@ -154,23 +155,26 @@ def lengths_of(taken: Sample, cutoff: float | None = None) -> Lengths:
 
 
 def candidates(
-    elements: Sequence[int], lengths: Lengths, budget: int, cutoff_function: str = "cosine"
+    elements: Sequence[int],
+    lengths: Lengths,
+    budget: int,
+    cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
 ) -> list[SymmetryFunction]:
     """The finest grids of radial and angular functions with not many more functions than the budget."""
     count = len(elements)
     shells, angular_shells, angles = next(
         (g for g in GRIDS if count * g[0] + count * (count + 1) // 2 * g[1] * g[2] <= SPARE * budget), GRIDS[-1]
     )
-    radial = radial_grid(
-        elements, cutoff=lengths.radial, count=shells, start=lengths.start, cutoff_function=cutoff_function
-    )
+    falling: dict[str, Any] = {"cutoff_function": cutoff_function, "inner_cutoff": inner_cutoff}
+    radial = radial_grid(elements, cutoff=lengths.radial, count=shells, start=lengths.start, **falling)
     angular = angular_grid(
         elements,
         cutoff=lengths.angular,
         shells=angular_shells,
         angles=angles,
         start=lengths.start,
-        cutoff_function=cutoff_function,
+        **falling,
     )
     return [_rounded(function) for function in (*radial, *angular)]
 

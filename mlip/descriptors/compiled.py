@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
 from mlip.descriptors.functions import KINDS, Wide
 from mlip.descriptors.operation import Products, differentiable
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 NUMBER_OF = {
     kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items() if hasattr(neighborhoods, name.upper())
 }
-CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
+CUTOFFS = {"cosine": names.COSINE, "tanh": names.TANH, "polynomial": names.POLYNOMIAL}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
 
 _NOTHING = np.zeros((0, 0))
@@ -150,7 +149,7 @@ def _functions(descriptor: ACSF) -> Functions:
     place = [0, 0, 0, 0]
     elements = len(descriptor.elements)
     for group in cast(Iterable[Any], descriptor.groups):
-        sphere = (group.cutoff, CUTOFFS[group.cutoff_function], group.weights)
+        sphere = (group.cutoff, CUTOFFS[group.cutoff_name], group.weights)
         if sphere not in spheres:
             spheres.append(sphere)
         class_of, table = np.full((elements,) * 3, -1), classes(group)
@@ -189,7 +188,7 @@ def _alike(group: Any) -> list[tuple[np.ndarray, int]]:
         return [(powers == power, 0) for power in np.unique(powers)]
     if group.kind is not Wide:
         return [(np.ones(group.width, dtype=bool), 0)]
-    _, zetas, lambdas = values
+    _, zetas, lambdas, _ = values
     small = np.isin(zetas, range(1, LARGEST + 1)) & (abs(lambdas) <= 1)
     largest = int(zetas[small].max(initial=0))
     return [(chosen, degree) for chosen, degree in ((small, largest), (~small, 0)) if chosen.any()]

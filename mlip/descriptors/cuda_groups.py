@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlip.descriptors.cutoffs import cosine_cutoff, polynomial_cutoff, tanh_cutoff
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
 from mlip.descriptors.functions import KINDS, AxilrodTeller, Chebyshev, Shifted, ShiftedAxilrodTeller
 from mlip.gpu import names
 
 NUMBER_OF = {kind: getattr(names, name.upper()).value for name, kind in KINDS.items() if hasattr(names, name.upper())}
-CUTOFFS = {cosine_cutoff: names.COSINE, tanh_cutoff: names.TANH, polynomial_cutoff: names.POLYNOMIAL}
+CUTOFFS = {"cosine": names.COSINE, "tanh": names.TANH, "polynomial": names.POLYNOMIAL}
 MOST_FUNCTIONS, MOST_ANGLES, MOST_SHELLS = 16, 8, 4  # of one program; more of them are several launches
 
 
@@ -43,7 +42,7 @@ class Group(NamedTuple):
 def groups_of(group: Any) -> list[Group]:
     """A group of the reference, cut into parts that fit into a program."""
     weights = None if group.weights is None else tuple(group.weights)
-    sphere = group.cutoff, CUTOFFS[group.cutoff_function].value, weights
+    sphere = group.cutoff, CUTOFFS[group.cutoff_name].value, weights
     columns = np.array(group.columns).reshape(group.classes, group.width)
     common = {"class_of": torch.from_numpy(classes(group).copy())}
     if weights is not None:

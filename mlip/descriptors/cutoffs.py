@@ -1,31 +1,39 @@
-"""Cutoff functions: smooth steps from the center to zero at the cutoff."""
+"""Cutoff functions: steps from the center to zero at the cutoff, all but one of them smooth.
+
+They are those of RuNNer and n2p2, in the order of n2p2's numbers 0 to 8. Most take an inner cutoff: they are 1 up to it
+and fall beyond,
+
+.. math:: f_c(r) = f(x), \\quad x = \\frac{r - r_{ci}}{r_c - r_{ci}} \\text{ from 0 to 1}, \\qquad 1 \\text{ inside},
+          \\quad 0 \\text{ beyond}
+
+Source: Singraber, Behler, Dellago, J. Chem. Theory Comput. 15, 1827 (2019), and n2p2, `CutoffFunction`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+NORMALIZATION = math.tanh(1.0) ** -3
+
 
 def hard_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
-    r"""No smooth step, for functions that are zero at the cutoff by themselves.
-
-    .. math:: f_c(r) = 1 \quad (r < r_c), \qquad 0 \text{ beyond}
-    """
-    return torch.where(distances < cutoff, 1.0, 0.0).to(distances.dtype)
+    """One up to the cutoff, zero from there on: the energy jumps where an atom passes it."""
+    return (distances < cutoff).to(distances.dtype)
 
 
-def cosine_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
+def cosine_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
     r"""Half a cosine wave, with zero slope at both ends.
 
-    .. math:: f_c(r) = \tfrac12 \left[\cos(\pi r / r_c) + 1\right] \quad (r < r_c), \qquad 0 \text{ beyond}
+    .. math:: f(x) = \tfrac12 \left[\cos(\pi x) + 1\right]
 
     Source: Behler, J. Chem. Phys. 134, 074106 (2011), eq. 4.
     """
-    x = (distances / cutoff).clamp(max=1.0)
-    return 0.5 * (torch.cos(torch.pi * x) + 1.0)
+    return 0.5 * (torch.cos(torch.pi * _share(distances, cutoff, inner)) + 1.0)
 
 
 def tanh_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
@@ -35,25 +43,78 @@ def tanh_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, 
 
     Source: Behler, J. Chem. Phys. 134, 074106 (2011), section II.
     """
-    x = (distances / cutoff).clamp(max=1.0)
-    return torch.tanh(1.0 - x) ** 3
+    return torch.tanh(1.0 - _share(distances, cutoff, 0.0)) ** 3
 
 
-def polynomial_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
+def tanh_normalized_cutoff(distances: Float[Tensor, "*M"], cutoff: float) -> Float[Tensor, "*M"]:
+    r"""Cubed hyperbolic tangent that is 1 at the center, where its slope is not zero.
+
+    .. math:: f_c(r) = \tanh^3\left(1 - r / r_c\right) / \tanh^3(1) \quad (r < r_c), \qquad 0 \text{ beyond}
+    """
+    return NORMALIZATION * tanh_cutoff(distances, cutoff)
+
+
+def exponential_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
+    r"""Bump function, of which every derivative is zero at the cutoff.
+
+    .. math:: f(x) = \exp\left(1 - \frac{1}{1 - x^2}\right)
+    """
+    x = _share(distances, cutoff, inner)
+    inside = x < 1.0
+    return torch.where(inside, torch.exp(1.0 - 1.0 / torch.where(inside, 1.0 - x * x, 1.0)), 0.0)
+
+
+def polynomial_1_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
+    r"""Polynomial of third degree, with zero slope at both ends.
+
+    .. math:: f(x) = 1 - 3 x^2 + 2 x^3
+    """
+    x = _share(distances, cutoff, inner)
+    return 1.0 + x**2 * (-3.0 + 2.0 * x)
+
+
+def polynomial_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
     r"""Polynomial of fifth degree, with zero slope and curvature at both ends.
 
-    .. math:: f_c(r) = 1 - 10 x^3 + 15 x^4 - 6 x^5, \quad x = r / r_c \quad (r < r_c), \qquad 0 \text{ beyond}
-
-    Source: Singraber et al., J. Chem. Theory Comput. 15, 1827 (2019), table 1 (second polynomial).
+    .. math:: f(x) = 1 - 10 x^3 + 15 x^4 - 6 x^5
     """
-    x = (distances / cutoff).clamp(max=1.0)
+    x = _share(distances, cutoff, inner)
     return 1.0 + x**3 * (-10.0 + x * (15.0 - 6.0 * x))
 
 
-CutoffFunction = Callable[[Tensor, float], Tensor]
-CUTOFF_FUNCTIONS: dict[str, CutoffFunction] = {
+def polynomial_3_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
+    r"""Polynomial of seventh degree, with three derivatives that are zero at both ends.
+
+    .. math:: f(x) = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7
+    """
+    x = _share(distances, cutoff, inner)
+    return 1.0 + x**4 * (-35.0 + x * (84.0 + x * (-70.0 + 20.0 * x)))
+
+
+def polynomial_4_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
+    r"""Polynomial of ninth degree, with four derivatives that are zero at both ends.
+
+    .. math:: f(x) = 1 - 126 x^5 + 420 x^6 - 540 x^7 + 315 x^8 - 70 x^9
+    """
+    x = _share(distances, cutoff, inner)
+    return 1.0 + x**5 * (-126.0 + x * (420.0 + x * (-540.0 + x * (315.0 - 70.0 * x))))
+
+
+def _share(distances: Tensor, cutoff: float, inner: float) -> Tensor:
+    """The way from the inner cutoff to the cutoff that a distance has gone, from 0 to 1."""
+    return ((distances - inner) / (cutoff - inner)).clamp(min=0.0, max=1.0)
+
+
+CutoffFunction = Callable[[Tensor, float], Tensor]  # of distances and the cutoff, as formulas call it
+CUTOFF_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "hard": hard_cutoff,
     "cosine": cosine_cutoff,
     "tanh": tanh_cutoff,
+    "tanh_normalized": tanh_normalized_cutoff,
+    "exponential": exponential_cutoff,
+    "polynomial_1": polynomial_1_cutoff,
     "polynomial": polynomial_cutoff,
+    "polynomial_3": polynomial_3_cutoff,
+    "polynomial_4": polynomial_4_cutoff,
 }
+WITHOUT_INNER_CUTOFF = ("hard", "tanh", "tanh_normalized")  # it changes nothing in them, in n2p2 either

@@ -38,12 +38,16 @@ def radial_numbers(group: Any) -> Float[np.ndarray, "F 3"]:
 
 
 def angular_numbers(group: Any) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndarray, "F 2"]]:
-    r"""Of F angular functions: :math:`\eta, r_s, p`; and :math:`\zeta, \lambda`; or :math:`\zeta, \theta_s`; or n."""
+    r"""Of F angular functions: :math:`\eta, r_s, p`; and :math:`\zeta, \lambda`; or :math:`\zeta, \theta_s`; or n.
+
+    The third number of the distances is one for all triples that are computed together; Behler's functions have
+    :math:`r_s` there, because what they take of a triple depends on it.
+    """
     values = group.values.cpu().double().numpy()
     nothing = np.zeros(group.width)
     if group.kind in (Narrow, Wide):
-        eta, zeta, lambda_ = values
-        return np.column_stack([eta, nothing, nothing]), np.column_stack([zeta, lambda_])
+        eta, zeta, lambda_, r_s = values
+        return np.column_stack([eta, nothing, r_s]), np.column_stack([zeta, lambda_])
     if group.kind in (Shifted, ShiftedAxilrodTeller):
         eta, r_s, zeta, theta_s, power = values if group.kind is ShiftedAxilrodTeller else (*values, nothing)
         return np.column_stack([eta, r_s, power]), np.column_stack([zeta, theta_s])

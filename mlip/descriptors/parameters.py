@@ -34,6 +34,7 @@ def radial_grid(
     eta: float | None = None,
     spacing: str = "even",
     cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
     weighted: bool = False,
 ) -> list[SymmetryFunction]:
     r"""Shells for every neighbor element, evenly spaced in a coordinate x of the distance, the last one step inside.
@@ -53,7 +54,7 @@ def radial_grid(
     shells = [back(to(start) + n * step) for n in range(count)]
     return [
         Radial(**of, eta=slope(r_s) ** 2 / step**2 if eta is None else eta, r_s=r_s)
-        for of in _neighborhoods(Radial, elements, weighted, cutoff, cutoff_function)
+        for of in _neighborhoods(Radial, elements, weighted, cutoff, cutoff_function, inner_cutoff)
         for r_s in shells
     ]
 
@@ -67,6 +68,7 @@ def log_normal_grid(
     width: float | None = None,
     power: float = 0.0,
     cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
     weighted: bool = False,
 ) -> list[SymmetryFunction]:
     r"""Shells evenly spaced in ln r for every neighbor element, with an inverse power of the distance.
@@ -83,13 +85,19 @@ def log_normal_grid(
     sigma = step / math.sqrt(2) if width is None else width
     return [
         LogNormal(**of, r_s=start * math.exp(n * step), width=sigma, power=power)
-        for of in _neighborhoods(LogNormal, elements, weighted, cutoff, cutoff_function)
+        for of in _neighborhoods(LogNormal, elements, weighted, cutoff, cutoff_function, inner_cutoff)
         for n in range(count)
     ]
 
 
 def bessel_waves(
-    elements: Sequence[int], *, cutoff: float, count: int, cutoff_function: str = "polynomial", weighted: bool = False
+    elements: Sequence[int],
+    *,
+    cutoff: float,
+    count: int,
+    cutoff_function: str = "polynomial",
+    inner_cutoff: float = 0.0,
+    weighted: bool = False,
 ) -> list[SymmetryFunction]:
     """The first `count` spherical waves for every neighbor element.
 
@@ -97,7 +105,7 @@ def bessel_waves(
     """
     return [
         Bessel(**of, n=n)
-        for of in _neighborhoods(Bessel, elements, weighted, cutoff, cutoff_function)
+        for of in _neighborhoods(Bessel, elements, weighted, cutoff, cutoff_function, inner_cutoff)
         for n in range(1, count + 1)
     ]
 
@@ -113,6 +121,7 @@ def angular_grid(
     zeta: float | None = None,
     power: float | None = None,
     cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
     weighted: bool = False,
 ) -> list[SymmetryFunction]:
     r"""Evenly spaced angles times evenly spaced mean distances for every pair of neighbor elements.
@@ -137,7 +146,7 @@ def angular_grid(
         kind, numbers["power"] = ShiftedAxilrodTeller, power
     return [
         kind(**of, **numbers, r_s=start + n * spacing, theta_s=(m + 0.5) * math.pi / angles)
-        for of in _neighborhoods(kind, elements, weighted, cutoff, cutoff_function)
+        for of in _neighborhoods(kind, elements, weighted, cutoff, cutoff_function, inner_cutoff)
         for n, m in product(range(shells), range(angles))
     ]
 
@@ -152,6 +161,7 @@ def chebyshev_grid(
     eta: float | None = None,
     power: float | None = None,
     cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
     weighted: bool = False,
 ) -> list[SymmetryFunction]:
     r"""Chebyshev polynomials of the angle times evenly spaced mean distances for every pair of neighbor elements.
@@ -171,7 +181,7 @@ def chebyshev_grid(
         kind, numbers["power"] = AxilrodTeller, power
     return [
         kind(**of, **numbers, r_s=start + m * spacing, n=n)
-        for of in _neighborhoods(kind, elements, weighted, cutoff, cutoff_function)
+        for of in _neighborhoods(kind, elements, weighted, cutoff, cutoff_function, inner_cutoff)
         for m, n in product(range(shells), range(degree + 1))
     ]
 
@@ -185,6 +195,7 @@ def behler_angular(
     zetas: Sequence[float],
     lambdas: Sequence[float] = (-1.0, 1.0),
     cutoff_function: str = "cosine",
+    inner_cutoff: float = 0.0,
     weighted: bool = False,
 ) -> list[SymmetryFunction]:
     """Every combination of eta (Å⁻²), zeta and lambda, `kind` "narrow" or "wide", for every pair of neighbor elements.
@@ -194,7 +205,7 @@ def behler_angular(
     make: type[Narrow] | type[Wide] = {"narrow": Narrow, "wide": Wide}[kind]  # type: ignore[assignment]
     return [
         make(**of, eta=eta, zeta=zeta, lambda_=lambda_)
-        for of in _neighborhoods(make, elements, weighted, cutoff, cutoff_function)
+        for of in _neighborhoods(make, elements, weighted, cutoff, cutoff_function, inner_cutoff)
         for eta, zeta, lambda_ in product(etas, zetas, lambdas)
     ]
 
@@ -249,10 +260,15 @@ _COORDINATES: dict[str, tuple[Any, Any, Any]] = {
 
 
 def _neighborhoods(
-    kind: type[SymmetryFunction], elements: Sequence[int], weighted: bool, cutoff: float, cutoff_function: str
+    kind: type[SymmetryFunction],
+    elements: Sequence[int],
+    weighted: bool,
+    cutoff: float,
+    cutoff_function: str,
+    inner_cutoff: float,
 ) -> list[dict[str, Any]]:
     """What the functions of a set differ in by element: one entry for each combination, or one with weights."""
-    common = {"cutoff": cutoff, "cutoff_function": cutoff_function}
+    common = {"cutoff": cutoff, "cutoff_function": cutoff_function, "inner_cutoff": inner_cutoff}
     if weighted:
         mean = sum(elements) / len(elements)
         return [{"weights": tuple((z, z / mean) for z in elements), **common}]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, CutoffFunction
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, WITHOUT_INNER_CUTOFF, CutoffFunction
 from mlip.elements import symbol
 
 
@@ -46,6 +46,7 @@ class SymmetryFunction:
     neighbors: tuple[int, ...] = ()  # atomic numbers, ascending; none where there are weights
     cutoff: float  # Å
     cutoff_function: str = "cosine"
+    inner_cutoff: float = 0.0  # Å, up to which the cutoff function is 1
     center: int | None = None  # atomic number of the center, None for any
     weights: tuple[tuple[int, float], ...] = ()  # atomic number and weight of each element that counts
 
@@ -69,6 +70,16 @@ class SymmetryFunction:
             raise ValueError(f"cutoff is {self.cutoff} Å; it must be a positive, finite length")
         if self.cutoff_function not in CUTOFF_FUNCTIONS:
             raise ValueError(f"cutoff_function is '{self.cutoff_function}'; known: {', '.join(CUTOFF_FUNCTIONS)}")
+        if not 0 <= self.inner_cutoff < self.cutoff:
+            raise ValueError(
+                f"inner_cutoff is {self.inner_cutoff} Å; expected from 0 to less than the cutoff of {self.cutoff} Å"
+            )
+        if self.inner_cutoff > 0 and self.cutoff_function in WITHOUT_INNER_CUTOFF:
+            raise ValueError(
+                f"inner_cutoff is {self.inner_cutoff} Å, which changes nothing in the cutoff function "
+                f"'{self.cutoff_function}'. Leave it at 0, or take another of "
+                f"{', '.join(name for name in CUTOFF_FUNCTIONS if name not in WITHOUT_INNER_CUTOFF)}"
+            )
         for name in self.parameters:
             value = getattr(self, name)
             if not math.isfinite(value):
@@ -102,7 +113,8 @@ class SymmetryFunction:
         neighbors = "-".join(symbol(number) for number in self.neighbors)
         if self.weights:
             neighbors = " + ".join(f"{weight:.3g} {symbol(number)}" for number, weight in self.weights)
-        return f"{self.kind} around {center} of {neighbors}: {numbers}, cutoff {self.cutoff:g}"
+        inner = f", inner cutoff {self.inner_cutoff:g}" if self.inner_cutoff else ""
+        return f"{self.kind} around {center} of {neighbors}: {numbers}, cutoff {self.cutoff:g}{inner}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values that make the same function again with `function_from_dict`."""

@@ -22,16 +22,22 @@ from mlip.structure import Structure
 Point = tuple[float, float, float]
 
 
-def cutoff_function(name: str, r: float, r_c: float) -> float:
+def cutoff_function(name: str, r: float, r_c: float, r_ci: float = 0.0) -> float:
     if r >= r_c:
         return 0.0
-    x = r / r_c
-    if name == "cosine":
-        return 0.5 * (math.cos(math.pi * x) + 1)
-    if name == "tanh":
-        return math.tanh(1 - x) ** 3
-    assert name == "polynomial"
-    return 1 - 10 * x**3 + 15 * x**4 - 6 * x**5
+    if name.startswith("tanh"):
+        return (math.tanh(1 - r / r_c) / (math.tanh(1) if name == "tanh_normalized" else 1.0)) ** 3
+    if r < r_ci or name == "hard":
+        return 1.0
+    x = (r - r_ci) / (r_c - r_ci)
+    return {
+        "cosine": lambda: 0.5 * (math.cos(math.pi * x) + 1),
+        "exponential": lambda: math.exp(1 - 1 / (1 - x**2)),
+        "polynomial_1": lambda: (2 * x - 3) * x**2 + 1,
+        "polynomial": lambda: 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
+        "polynomial_3": lambda: (x * (x * (20 * x - 70) + 84) - 35) * x**4 + 1,
+        "polynomial_4": lambda: (x * (x * ((315 - 70 * x) * x - 540) + 420) - 126) * x**5 + 1,
+    }[name]()
 
 
 def neighbors(structure: Structure, i: int, cutoff: float) -> list[tuple[int, Point]]:
@@ -67,7 +73,7 @@ def value(function: SymmetryFunction, structure: Structure, i: int) -> float:
 
 def _pair(f: SymmetryFunction, vector: Point) -> float:
     r = math.hypot(*vector)
-    fc = cutoff_function(f.cutoff_function, r, f.cutoff)
+    fc = cutoff_function(f.cutoff_function, r, f.cutoff, f.inner_cutoff)
     if isinstance(f, LogNormal):
         return r**-f.power * math.exp(-(math.log(r / f.r_s) ** 2) / (2 * f.width**2)) * fc
     if isinstance(f, Bessel):
@@ -78,7 +84,7 @@ def _pair(f: SymmetryFunction, vector: Point) -> float:
 
 def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
     def fc(r: float) -> float:
-        return cutoff_function(f.cutoff_function, r, f.cutoff)
+        return cutoff_function(f.cutoff_function, r, f.cutoff, f.inner_cutoff)
 
     r_ij, r_ik, r_jk = math.hypot(*a), math.hypot(*b), math.dist(a, b)
     cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (r_ij * r_ik)
@@ -93,10 +99,11 @@ def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
         return math.cos(f.n * theta) * radial * weight
     factor = 2 ** (1 - f.zeta)
     if isinstance(f, Narrow):
-        radial = math.exp(-f.eta * (r_ij**2 + r_ik**2 + r_jk**2)) * fc(r_ij) * fc(r_ik) * fc(r_jk)
+        radial = math.exp(-f.eta * ((r_ij - f.r_s) ** 2 + (r_ik - f.r_s) ** 2 + (r_jk - f.r_s) ** 2))
+        radial *= fc(r_ij) * fc(r_ik) * fc(r_jk)
         return factor * (1 + f.lambda_ * cosine) ** f.zeta * radial
     if isinstance(f, Wide):
-        radial = math.exp(-f.eta * (r_ij**2 + r_ik**2)) * fc(r_ij) * fc(r_ik)
+        radial = math.exp(-f.eta * ((r_ij - f.r_s) ** 2 + (r_ik - f.r_s) ** 2)) * fc(r_ij) * fc(r_ik)
         return factor * (1 + f.lambda_ * cosine) ** f.zeta * radial
     assert isinstance(f, Shifted | ShiftedAxilrodTeller)
     theta = math.acos(0.95 * cosine)

@@ -12,6 +12,7 @@ from physics import zoo
 from descriptors import oracle
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, WITHOUT_INNER_CUTOFF
 from mlip.descriptors.functions import Narrow, Radial, Shifted, Wide
 from mlip.structure import Structure
 
@@ -39,8 +40,22 @@ def expected(functions, structures):
         zoo.chebyshev(3.1, "cosine"),
         zoo.axilrod_teller(3.0, "polynomial"),
         zoo.of_all_elements(),
+        zoo.behler(Narrow, 3.4, "polynomial_3", inner=0.9, r_s=(0.7, 1.6)),
+        zoo.behler(Wide, 3.3, "exponential", inner=1.1, r_s=(2.1, 0.4)),
     ],
-    ids=["radial", "narrow", "wide", "shifted", "log normal", "bessel", "chebyshev", "axilrod teller", "weighted"],
+    ids=[
+        "radial",
+        "narrow",
+        "wide",
+        "shifted",
+        "log normal",
+        "bessel",
+        "chebyshev",
+        "axilrod teller",
+        "weighted",
+        "moved narrow",
+        "moved wide",
+    ],
 )
 def test_formula(functions, structure):
     found = features(functions, [zoo.STRUCTURES[structure]])
@@ -62,14 +77,16 @@ def test_many_functions_in_any_order_and_of_any_center():
     theta_s=st.floats(0, math.pi),
     sign=st.sampled_from([-1.0, 1.0]),
     cutoff=st.floats(1.5, 4.5),
-    name=st.sampled_from(["cosine", "tanh", "polynomial"]),
+    inner=st.floats(0, 0.9),
+    name=st.sampled_from(list(CUTOFF_FUNCTIONS)),
 )
-def test_any_numbers(eta, r_s, zeta, theta_s, sign, cutoff, name):
-    common = {"cutoff": cutoff, "cutoff_function": name}
+def test_any_numbers(eta, r_s, zeta, theta_s, sign, cutoff, inner, name):
+    inner *= cutoff * (name not in WITHOUT_INNER_CUTOFF)
+    common = {"cutoff": cutoff, "cutoff_function": name, "inner_cutoff": inner}
     functions = [
         Radial(neighbors=(6,), eta=eta, r_s=r_s, **common),
-        Narrow(neighbors=(8, 1), eta=eta, zeta=zeta, lambda_=sign, **common),
-        Wide(neighbors=(8, 8), eta=eta, zeta=zeta, lambda_=sign, **common),
+        Narrow(neighbors=(8, 1), eta=eta, zeta=zeta, lambda_=sign, r_s=r_s, **common),
+        Wide(neighbors=(8, 8), eta=eta, zeta=zeta, lambda_=sign, r_s=r_s, **common),
         Shifted(neighbors=(1, 6), eta=eta, r_s=r_s, zeta=zeta, theta_s=theta_s, **common),
     ]
     molecule = [zoo.STRUCTURES["molecule"]]

@@ -39,7 +39,7 @@ PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
         (lambda: Bessel(neighbors=(1,), weights=((1, 1.0),), cutoff=4.0, n=1), "there are weights; give one"),
         (lambda: Bessel(weights=((1, 0.0),), cutoff=4.0, n=1), "the weight of H is 0.0"),
         (lambda: Bessel(weights=((1, 1.0), (1, 2.0)), cutoff=4.0, n=1), "each element may have one"),
-        (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, cutoff_function="cosin"), "'cosin'; known: cosine"),
+        (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, cutoff_function="cosin"), "'cosin'; known: hard, cosine"),
     ],
 )
 def test_wrong_numbers_are_named(make, message):

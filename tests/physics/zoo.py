@@ -84,19 +84,28 @@ STRANGERS = Structure(np.array([1, 6]), np.array([[0.0, 0.0, 0.0], [30.0, 1.0, 2
 MIXED = [STRUCTURES["molecule"], LONE_ATOM, *(STRUCTURES[name] for name in list(STRUCTURES)[1:]), STRANGERS]
 
 
-def radial(cutoff: float = 4.0, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
-    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+def radial(
+    cutoff: float = 4.0, name: str = "cosine", center: int | None = None, inner: float = 0.0
+) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center, "inner_cutoff": inner}
     shapes = [(0.4, 0.0), (3.0, 1.7), (1.2, 2.6)]
     return [Radial(neighbors=(z,), eta=eta, r_s=r_s, **common) for z in ELEMENTS for eta, r_s in shapes]
 
 
-def behler(kind: type, cutoff: float = 3.6, name: str = "cosine", center: int | None = None) -> list[SymmetryFunction]:
-    common = {"cutoff": cutoff, "cutoff_function": name, "center": center}
+def behler(
+    kind: type,
+    cutoff: float = 3.6,
+    name: str = "cosine",
+    center: int | None = None,
+    inner: float = 0.0,
+    r_s: Sequence[float] = (0.0,),
+) -> list[SymmetryFunction]:
+    common = {"cutoff": cutoff, "cutoff_function": name, "center": center, "inner_cutoff": inner}
     shapes = [(0.03, 1.0, 1.0), (0.08, 2.5, -1.0)]
     return [
-        kind(neighbors=pair, eta=eta, zeta=zeta, lambda_=lambda_, **common)
+        kind(neighbors=pair, eta=eta, zeta=zeta, lambda_=lambda_, r_s=r_s[n % len(r_s)], **common)
         for pair in NEIGHBOR_PAIRS
-        for eta, zeta, lambda_ in shapes
+        for n, (eta, zeta, lambda_) in enumerate(shapes)
     ]
 
 
