@@ -23,7 +23,7 @@ SCALINGS = (
 def write(folder: Path, seed: int) -> list[str]:
     """Make the files in a folder; returns the elements."""
     rng = np.random.default_rng(seed)
-    elements = [str(name) for name in rng.permutation(["H", "O", "Si", "Cu"])[: rng.integers(1, 4)]]
+    elements = [str(name) for name in rng.permutation(["H", "C", "N", "O"])[: rng.integers(1, 4)]]
     kind = seed % 9
     alpha = rng.choice(["", " 0.0", " 0.35"])
     # One shape for all compact functions: n2p2 mixes those of narrow ones (tests/descriptors/test_compact.py).
@@ -93,15 +93,18 @@ def _write_numbers(folder, rng, elements):
     ascending = sorted(elements, key=n2p2_oracle.SYMBOLS.__getitem__)
     rows = ["# a comment"]
     for index, center in enumerate(ascending, 1):
-        count = len(n2p2_oracle.sorted_functions(settings, center, 1.0))
+        functions = n2p2_oracle.sorted_functions(settings, center, 1.0)
+        count = len(functions)
         for place in range(1, count + 1):
             low, mean, high = np.sort(rng.uniform(0, 2, 3))
             values = " ".join(repr(float(v)) for v in (low, high, mean, rng.uniform(0.2, 1.0)))
             rows.append(f" {index} {place} {values}")
         own = [words[1:] for words in settings.get("element_nodes_short", []) if words[0] == center]
         widths = [count, *map(int, own[0] if own else settings["global_nodes_short"][0]), 1]
-        amount = sum((a + 1) * b for a, b in pairwise(widths))
-        weights = "\n".join(repr(float(w)) for w in rng.normal(0, 0.6, amount))
+        values = [rng.normal(0, 0.7 / np.sqrt(a), (a + 1, b)) for a, b in pairwise(widths)]
+        for row, words in enumerate(functions):  # weighted functions are large
+            values[0][row] *= 0.005 if int(words[1]) in (12, 13, 23, 24, 25) else 0.5
+        weights = "\n".join(repr(float(w)) for layer in values for w in layer.ravel())
         (folder / f"weights.{n2p2_oracle.SYMBOLS[center]:03d}.data").write_text(weights + "\n", encoding="utf-8")
     (folder / "scaling.data").write_text("\n".join(rows) + "\n", encoding="utf-8")
 

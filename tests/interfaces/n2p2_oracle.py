@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8, "Si": 14, "Cu": 29}
+SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8}
 ACTIVATIONS = {
     "l": lambda x: x,
     "t": np.tanh,
@@ -34,7 +34,9 @@ STEPS = {  # of x from 0 to 1
 }
 
 
-def energy(folder: Path, symbols: list[str], positions: np.ndarray, cell: np.ndarray | None = None) -> float:
+def energy(
+    folder: Path, symbols: list[str], positions: np.ndarray, cell: np.ndarray | None = None, reach: float = 3.7
+) -> float:
     """Total energy in the units of the folder, for positions and cell (rows) in its unit of length."""
     settings = read(folder)
     mean, per_energy, per_length = (
@@ -48,7 +50,9 @@ def energy(folder: Path, symbols: list[str], positions: np.ndarray, cell: np.nda
     first = dict(zip(elements, np.cumsum([0, *(len(functions[e]) for e in elements)]), strict=False))
     total = 0.0
     for center, symbol in enumerate(symbols):
-        around = neighbors(symbols, per_length * positions, None if cell is None else per_length * cell, center, 30.0)
+        around = neighbors(
+            symbols, per_length * positions, None if cell is None else per_length * cell, center, 3.7 * per_length
+        )
         mine = functions[symbol]
         values = [value(words, around, settings, per_length) for words in mine]
         scaled = [scale(settings, rows[first[symbol] + k], G) for k, G in enumerate(values)]
@@ -88,7 +92,7 @@ def sorted_functions(settings, center, per_length):
 
 
 def neighbors(symbols, positions, cell, center, reach):
-    """Symbol and vector of every atom within reach of a center, its own images included."""
+    """Symbol and vector of every atom within reach of a center (beyond all cutoffs), its own images included."""
     shifts = [np.zeros(3)]
     if cell is not None:
         heights = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(np.roll(cell, 1, 0), np.roll(cell, 2, 0)), axis=1)
