@@ -16,7 +16,9 @@ from mlip.kernels import network as kernels
 from mlip.kernels.activations import kinds_of
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
+from mlip.kernels.ranges import Watch
 from mlip.model.potential import Potential
+from mlip.model.ranges import TOLERANCE, Outside
 from mlip.model.weights import layout_of
 
 
@@ -27,6 +29,7 @@ class FusedResult(NamedTuple):
     forces: Float[np.ndarray, "N 3"]  # eV/Å
     stress: Float[np.ndarray, "3 3"] | None  # eV/Å³, ASE's sign; None without a volume
     atomic_energies: Float[np.ndarray, "N"]  # eV
+    outside: Outside | None = None  # where the potential extrapolates, if asked for
 
 
 class FusedPotential:
@@ -49,6 +52,7 @@ class FusedPotential:
         self.angular_groups = kernels_of.angular_groups
         self.networks, self.offsets = _tables(potential, columns)
         self.repulsion = _repulsion_tables(potential)
+        self.ranges = _range_tables(potential)
         self._searched: AtomsBatch | None = None  # the batch that these two are of
         self._topology: Any = None
         self._bounds: Any = None
@@ -61,8 +65,17 @@ class FusedPotential:
         """
         return self.at(batch, batch.positions.numpy(), batch.cell[0].numpy())
 
-    def at(self, batch: AtomsBatch, positions: Float[np.ndarray, "N 3"], cell: Float[np.ndarray, "3 3"]) -> FusedResult:
+    def at(
+        self,
+        batch: AtomsBatch,
+        positions: Float[np.ndarray, "N 3"],
+        cell: Float[np.ndarray, "3 3"],
+        *,
+        outside: bool = False,
+    ) -> FusedResult:
         """Evaluate the structure of a batch with its atoms and cell (zeros where not periodic) moved.
+
+        With `outside` the features are compared with the ranges of the training set on the way.
 
         Raises:
             ValueError: an element that the potential does not know.
@@ -71,6 +84,8 @@ class FusedPotential:
         outputs, forces = np.empty(len(positions)), np.zeros(positions.shape)
         gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
         virials = np.zeros((len(bounds) - 1, 3, 3))
+        found = Outside.of(len(positions) if outside else 0)
+        watch = Watch(*self.ranges, TOLERANCE, *found)
 
         def evaluate(first: int, last: int) -> None:
             evaluate_blocks(
@@ -81,6 +96,7 @@ class FusedPotential:
                 self.functions,
                 self.networks,
                 self.repulsion,
+                watch,
                 outputs,
                 gradients,
                 virials[first:last],
@@ -96,6 +112,7 @@ class FusedPotential:
             forces=forces,
             stress=0.5 * (virial + virial.T) / volume if volume > 0 else None,
             atomic_energies=atomic_energies,
+            outside=found if outside else None,
         )
 
     def _topology_of(self, batch: AtomsBatch) -> tuple[Topology, np.ndarray]:
@@ -118,6 +135,13 @@ def _repulsion_tables(potential: Potential) -> np.ndarray:
         return np.empty((4, 0, 0))
     tables = repulsion.strength, repulsion.decay, repulsion.inner, repulsion.outer
     return np.stack([table.cpu().numpy() for table in tables])
+
+
+def _range_tables(potential: Potential) -> tuple[np.ndarray, ...]:
+    """Lowest and highest features, and one over the widths that distances from them are measured in."""
+    ranges = potential.ranges
+    tables = ranges.lowest, ranges.highest, 1.0 / ranges.widths
+    return tuple(table.to(potential.dtype).cpu().numpy() for table in tables)
 
 
 def _volume(cell: np.ndarray) -> float:

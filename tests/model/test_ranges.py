@@ -5,28 +5,11 @@ import pytest
 import torch
 from physics import zoo
 
-from mlip.batch import collate, pair_vectors, to_batch
 from mlip.model import checkpoint
 from mlip.model.checkpoint import fingerprint, load_potential, potential_content, potential_from, save_potential
 from mlip.model.committee import committee_of, member_of
 from mlip.model.ranges import FeatureRanges, fitted_ranges, unknown_ranges
-
-
-def features_of(potential, structures):
-    """Features of all atoms by the reference, and the rows of their elements."""
-    batch = collate([to_batch(structure, potential.cutoff)[0] for structure in structures])
-    features = potential.descriptor(batch.numbers, batch.pairs, pair_vectors(batch))
-    return features, potential.element_of(batch.numbers)
-
-
-ALL = tuple(zoo.STRUCTURES.values())
-
-
-def with_ranges(name="mixed cutoffs", structures=ALL):
-    potential = zoo.POTENTIALS[name]()
-    features, element = features_of(potential, structures)
-    potential.ranges = fitted_ranges([features[element == e] for e in range(len(potential.elements))])
-    return potential
+from model.ranged import ALL, features_of, with_ranges
 
 
 def same_ranges(one, other):
@@ -88,3 +71,38 @@ def test_of_a_committee_are_those_of_all_members():
     assert same_ranges(member_of(together, 1).ranges, together.ranges)
     one.ranges = unknown_ranges(*one.ranges.lowest.shape)
     assert not committee_of([one, other]).ranges.known
+
+
+def test_how_far_outside_by_hand():
+    low, high = [[0.0, 1.0, 5.0], [0.0, 0.0, 0.0]], [[2.0, 2.0, 5.0], [0.0, 0.0, 0.0]]
+    ranges = FeatureRanges(low, high)
+    np.testing.assert_allclose(ranges.widths, [[2.0, 1.0, 0.02], [0.01] * 3], rtol=1e-12)
+    values = [[1.0, 1.5, 5.0], [2.1, 2.05, 5.0], [3.0, 0.0, 5.1], [0.0, 0.5, 0.001]]
+    found = ranges.outside(torch.tensor(values, dtype=torch.float64), torch.tensor([0, 0, 0, 1]))
+    np.testing.assert_allclose(found.severity, [0.0, 0.0, 5.0, 50.0], rtol=1e-12)
+    assert found.function.tolist() == [-1, -1, 2, 1] and found.count.tolist() == [0, 0, 3, 1]
+    strict = ranges.outside(torch.tensor(values[1:2], dtype=torch.float64), torch.tensor([0]), tolerance=0.0)
+    assert strict.count.tolist() == [2] and strict.severity[0] == pytest.approx(0.05)
+
+
+def test_nothing_is_outside_of_what_is_not_known():
+    ranges = FeatureRanges([[-float("inf"), 0.0]], [[float("inf"), 1.0]])
+    found = ranges.outside(torch.tensor([[1e9, 0.5], [-1e9, 3.0]]), torch.tensor([0, 0]))
+    assert found.severity.tolist() == [0.0, 2.0] and found.function.tolist() == [-1, 1]
+    assert not unknown_ranges(1, 2).outside(torch.full((3, 2), 1e9), torch.zeros(3, dtype=torch.int64)).count.any()
+
+
+def test_rounding_does_not_count_where_values_hardly_differ():
+    values = 40.0 + 1e-4 * torch.rand(50, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ranges = fitted_ranges([values])
+    rounded = values.float() * (1 + 1e-6)
+    assert not ranges.outside(rounded, torch.zeros(50, dtype=torch.int64)).count.any()
+
+
+@pytest.mark.parametrize("name", ["mixed formulas", "weighted", "per center"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_no_structure_of_the_training_set_is_outside(name, dtype):
+    potential = with_ranges(name)
+    features, element = features_of(potential, ALL)
+    for tolerance in (0.0, 1e-4) if dtype == torch.float64 else (1e-4,):
+        assert not potential.ranges.outside(features.to(dtype), element, tolerance).count.any()
