@@ -129,20 +129,27 @@ def _explicit(values: dict[str, Any]) -> SymmetryFunction:
     return function_from_dict({**values, **numbers})
 
 
-def network_shapes(config: Config, elements: Sequence[int]) -> tuple[list[tuple[int, ...]], list[str]]:
-    """Hidden widths and activation of each element's network.
+def network_shapes(
+    config: Config, elements: Sequence[int]
+) -> tuple[list[tuple[int, ...]], list[str | tuple[str, ...]]]:
+    """Hidden widths and activation, or activations, of each element's network.
 
     Raises:
-        ValueError: the config names an element that is not there.
+        ValueError: the config names an element that is not there, or wants the last layer of a curved output solved.
     """
     networks = config.model.networks
     names = [symbol(number) for number in elements]
     strangers = sorted(set(networks.elements) - set(names))
     if strangers:
         raise ValueError(f"model.networks.elements names {', '.join(strangers)}; the data hold {', '.join(names)}")
-    overrides = [networks.elements.get(name) for name in names]
-    hidden = [(o and o.hidden) or networks.hidden for o in overrides]
-    return hidden, [(o and o.activation) or networks.activation for o in overrides]
+    hidden, activation = (list(values) for values in zip(*map(networks.of, names), strict=True))
+    outputs = {each[-1] for each in activation if not isinstance(each, str)} - {"linear"}
+    if config.training.solve_last_layer and outputs:
+        raise ValueError(
+            f"training.solve_last_layer is true, and model.networks gives the output {', '.join(sorted(outputs))}: "
+            "only of a linear output the last layer is solved. Set it to false, or the last activation to linear"
+        )
+    return hidden, activation
 
 
 def repulsion_of(config: Config, descriptor: ACSF) -> ZBL | None:

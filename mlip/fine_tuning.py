@@ -15,13 +15,14 @@ from torch import Tensor
 
 from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of, repulsion_of
 from mlip.config import Config
-from mlip.config.model import AutoSet, Committee, Model, Networks
+from mlip.config.model import AutoSet, Committee, Model
+from mlip.config.networks import Networks
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.automatic import chosen_functions
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
 from mlip.model.evaluate import evaluate
-from mlip.model.networks import AtomicNetworks
+from mlip.model.networks import AtomicNetworks, activation_of_layers, short_activation
 from mlip.model.potential import Potential
 from mlip.model.ranges import fitted_ranges
 from mlip.model.scaling import fitted_scaling
@@ -107,12 +108,13 @@ def require_fitting(config: Config, start: Potential, elements: Sequence[int]) -
     for number, hidden, activation in zip(elements, *network_shapes(config, elements), strict=True):
         if number in known:
             row = start.elements.index(number)
-            kept = tuple(start.networks.hidden[row]), start.networks.activation[row]
-            if (tuple(hidden), activation) != kept:
+            given = list(hidden), activation_of_layers(activation, len(hidden))
+            kept = start.networks.hidden[row], start.networks.activation[row]
+            if given != kept:
                 raise ValueError(
-                    f"model.networks gives {symbol(number)} {list(hidden)}, {activation}; {KEY} "
-                    f"({config.training.start_from}) has {list(kept[0])}, {kept[1]}. Remove model.networks from "
-                    "the config, or give other widths to new elements only: model.networks.elements"
+                    f"model.networks gives {symbol(number)} {given[0]}, {short_activation(given[1])}; {KEY} "
+                    f"({config.training.start_from}) has {kept[0]}, {short_activation(kept[1])}. Remove model.networks "
+                    "from the config, or give other widths to new elements only: model.networks.elements"
                 )
 
 
@@ -210,7 +212,7 @@ def _model_of(start: Potential, provenance: dict[str, Any]) -> Model:
         except (ValueError, KeyError):  # of another version
             pass
     shapes = zip(start.networks.hidden, start.networks.activation, strict=True)
-    networks = [{"hidden": widths, "activation": name} for widths, name in shapes]
+    networks = [{"hidden": widths, "activation": short_activation(names)} for widths, names in shapes]
     overrides = {symbol(z): shape for z, shape in zip(start.elements, networks, strict=True)}
     return Model(
         descriptor=(explicit_set(start.descriptor.functions),),

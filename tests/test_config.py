@@ -44,6 +44,14 @@ def changed(*overrides):
         ("run.seed=true", "run.seed is True"),
         ("data.train=null", "data.train is None"),
         ("model.networks.hidden=[8, 0]", "model.networks.hidden.1 is 0"),
+        ("model.networks.activation=null", "model.networks.activation is None; expected one of silu, tanh"),
+        ("model.networks.activation=[tanh, swish, linear]", "and the output, not 'swish'"),
+        ("model.networks.activation=[tanh, linear]", "has 2 names for 2 hidden layers and the output; expected 3"),
+        ("model.networks.elements={O: {hidden: [4], activation: [tanh]}}", "elements.O: activation ['tanh'] has 1"),
+        (
+            "model.networks={activation: [silu, tanh, linear], elements: {O: {hidden: []}}}",
+            "elements.O: activation ['silu', 'tanh', 'linear'] has 3 names for 0 hidden layers",
+        ),
     ],
 )
 def test_messages(override, message):
@@ -120,6 +128,16 @@ def test_overrides_that_lead_nowhere(override, message):
     assert message in str(caught.value) and override in str(caught.value)
 
 
+def test_layers_of_an_element():
+    given = (
+        "{hidden: [4], activation: [tanh, sigmoid], elements: {O: {hidden: [], activation: silu}, H: {hidden: [3]}}}"
+    )
+    networks = changed(f"model.networks={given}").model.networks
+    assert networks.of("O") == ((), "silu")
+    assert networks.of("H") == ((3,), ("tanh", "sigmoid"))
+    assert networks.of("Cu") == ((4,), ("tanh", "sigmoid"))
+
+
 def test_later_overrides_win():
     assert changed("run.seed=3", "run.seed=4").run.seed == 4
 
@@ -162,6 +180,7 @@ def test_a_data_file_is_no_config(tmp_path):
             "model.descriptor=[{set: explicit, functions: []}]",
             "model.descriptor.0.functions=[{kind: radial, neighbors: ['No'], cutoff: 3, eta: 1, r_s: 0}]",
         ],
+        ["model.networks={activation: [tanh, linear, sigmoid], elements: {O: {hidden: [], activation: harmonic}}}"],
         ["data.train=Größe.xyz", "data.energy_key='yes'", "data.forces_key='1e5'", "run.dir='null'"],
     ],
 )

@@ -180,6 +180,10 @@ def test_check_says_where_it_starts(tmp_path, data):
         ),
         (("model.networks.hidden=[9]",), ("model.networks gives H [9]", "[8]", "Remove model.networks")),
         (
+            ("model.networks={hidden: [8], activation: [silu, tanh]}",),
+            ("model.networks gives H [8], ['silu', 'tanh']", "has [8], silu", "Remove model.networks"),
+        ),
+        (
             ("training.start_from=null", "training.fine_tuning.scaling=refit"),
             ("training.start_from; give that as well",),
         ),

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
+from mlip.config.networks import Networks
 from mlip.config.section import Section, Symbol
 
-Activation = Literal["silu", "tanh", "sigmoid", "softplus", "celu", "gelu", "relu", "gaussian", "cosine"]
 Shape = Literal["p1", "p1a", "p2", "p2a", "p3", "p3a", "p4", "p4a", "e", "ea"]
 CutoffName = Literal[
     "hard", "cosine", "tanh", "tanh_normalized", "exponential", "polynomial_1", "polynomial", "polynomial_3",
@@ -227,25 +227,6 @@ def _one_set_too(schema: dict[str, Any]) -> None:
     """The JSON schema of what `Model` takes for a descriptor: a list, one set, or the name of one without numbers."""
     several = {name: schema.pop(name) for name in ("items", "minItems", "type")}
     schema["anyOf"] = [several, several["items"], {"enum": ["auto", "ani1x", "ani2x"]}]
-
-
-class NetworkOverride(Section):
-    """What differs for one element."""
-
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, strict=False, description="layer widths")
-    activation: Activation | None = Field(None, description="activation function")
-
-
-class Networks(Section):
-    """The multilayer perceptron of each element; the output is linear."""
-
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (64, 64), strict=False, description="widths of hidden layers"
-    )
-    activation: Activation = Field("silu", description="activation function")
-    elements: dict[Symbol, NetworkOverride] = Field(
-        {}, description="widths or activation of single elements, by symbol"
-    )
 
 
 class ReferenceEnergies(Section):

@@ -15,8 +15,8 @@ same gradient by the weights as :math:`c\,y + \dot y`, where :math:`\dot y` is t
           \bar z_l = f_l'(z_l)\,\bar a_l + q_l f_l''(z_l)\,\dot z_l, \quad \bar a_{l-1} = W_l^T \bar z_l, \quad
           \frac{\partial L}{\partial W_l} = \bar z_l a_{l-1}^T + d_l \dot a_{l-1}^T
 
-An output with an activation of its own is one more layer of this kind, :math:`y = a_{L+1}`, with :math:`q_{L+1} = 1` and
-:math:`\bar a_{L+1} = c`.
+An output with an activation of its own is one more layer of this kind, :math:`y = a_{L+1}`, with :math:`q_{L+1} = 1`
+and :math:`\bar a_{L+1} = c`.
 
 Source: Pearlmutter, Neural Comput. 6, 147 (1994), the R-operator, for a function of the inputs instead of the weights.
 """

@@ -43,14 +43,13 @@ class FusedPotential:
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
-        kernels_of = compiled(potential.descriptor)
-        columns = columns_of_centers(potential.descriptor)
-        place = np.empty(kernels_of.width, np.int64)
-        for mine in columns:
+        self.features = compiled(potential.descriptor)
+        self.columns = columns_of_centers(potential.descriptor)
+        place = np.empty(self.features.width, np.int64)
+        for mine in self.columns:
             place[mine] = np.arange(len(mine))
-        self.functions = kernels_of.functions._replace(columns=place[kernels_of.functions.columns])
-        self.angular_groups = kernels_of.angular_groups
-        self.networks, self.offsets = _tables(potential, columns)
+        self.functions = self.features.functions._replace(columns=place[self.features.functions.columns])
+        self.networks, self.offsets = _tables(potential, self.columns)
         self.repulsion = _repulsion_tables(potential)
         self.ranges = _range_tables(potential)
         self._searched: AtomsBatch | None = None  # the batch that these two are of
@@ -123,7 +122,7 @@ class FusedPotential:
             center, neighbor = batch.pairs.numpy()
             table = pair_table(element, center, neighbor)
             self._topology = Topology(table.start, element, center, neighbor, table.neighbor, batch.shifts.numpy())
-            self._bounds = block_bounds(table.start, self.angular_groups)
+            self._bounds = block_bounds(table.start, self.features.angular_groups)
             self._searched = batch
         return self._topology, self._bounds
 
@@ -154,7 +153,9 @@ def columns_of_centers(descriptor: ACSF) -> list[Int[np.ndarray, "_"]]:
     """Columns of the features that can be other than zero at centers of each element: those of any center, its own."""
     centers = [function.center for function in descriptor.functions]
     return [
-        np.array([column for wanted in (None, z) for column, center in enumerate(centers) if center == wanted], np.int64)
+        np.array(
+            [column for wanted in (None, z) for column, center in enumerate(centers) if center == wanted], np.int64
+        )
         for z in descriptor.elements
     ]
 

@@ -35,7 +35,7 @@ def columns_of(old: Sequence[SymmetryFunction], new: Sequence[SymmetryFunction])
 def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ()) -> None:
     r"""Give a potential the predictions of a smaller one, wherever all atoms are of elements that one knows.
 
-    `new` has all elements and functions of `old`, as many members, and networks of the same widths for these elements;
+    `new` has all elements and functions of `old`, as many members, and networks of the same layers for these elements;
     of other elements it keeps its own. An old network has zero weights for functions that are new to it. Elements in
     `rescaled` (atomic numbers) keep the scaling (c', s') of `new`; their first layer W, b, learned with (c, s), becomes
 

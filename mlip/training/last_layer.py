@@ -48,7 +48,15 @@ def solve_last_layers(potential: Potential, train: Examples, valid: Examples, lo
     smallest loss on the validation structures.
 
     Source: Hoerl, Kennard, Technometrics 12, 55 (1970), eq. 2.3, about the trained weights instead of zero.
+
+    Raises:
+        ValueError: an output is not linear, so that nothing is linear in the last weights.
     """
+    outputs = {names[-1] for names in potential.networks.activation} - {"linear"}
+    if outputs:
+        raise ValueError(
+            f"the networks' outputs are {', '.join(sorted(outputs))}; only last layers of linear outputs are solved"
+        )
     assert len(valid), "they choose the ridge"
     return [_solve(member_of(potential, member), train, valid, loss) for member in range(potential.members)]
 

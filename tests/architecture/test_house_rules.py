@@ -22,6 +22,7 @@ ROOMS = {
         "config/__init__.py",
         "config/data.py",
         "config/model.py",
+        "config/networks.py",
         "config/section.py",
         "config/training.py",
         "configfile.py",

@@ -6,7 +6,7 @@ import pytest
 
 from mlip import units
 from mlip.assembly import functions_of
-from mlip.config import data, model, training
+from mlip.config import data, model, networks, training
 from mlip.configfile import parse_config
 from mlip.data.read import READERS
 from mlip.descriptors.compact_functions import SHAPES
@@ -27,7 +27,7 @@ def choices(section, field):
 @pytest.mark.parametrize(
     ("offered", "known"),
     [
-        (get_args(model.Activation), ACTIVATIONS),
+        (get_args(networks.Activation), ACTIVATIONS),
         (get_args(model.CutoffName), CUTOFF_FUNCTIONS),
         (get_args(data.EnergyUnit), units.ENERGY),
         (get_args(data.LengthUnit), units.LENGTH),

@@ -42,6 +42,14 @@ def test_round_trip_is_exact(name, tmp_path):
         assert torch.equal(a.detach().nan_to_num(9.0), b.nan_to_num(9.0))
 
 
+def test_one_activation_for_each_element_is_read_as_older_versions_wrote_it():
+    potential = zoo.POTENTIALS["radial"]()
+    content = checkpoint.potential_content(potential)
+    assert content["activation"] == ["tanh", "silu", "softplus"]
+    assert checkpoint.potential_from(content).networks.activation == potential.networks.activation
+    assert potential.networks.activation[2] == ["softplus", "softplus", "softplus", "linear"]
+
+
 def test_run_folder_will_do(file):
     assert load_content(file.parent)["provenance"] == {"why": "test"}
     assert load_potential(str(file.parent)).elements == zoo.ELEMENTS

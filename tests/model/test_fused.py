@@ -51,20 +51,38 @@ def test_single_precision(name):
     assert found.forces.dtype == np.float64
 
 
+@pytest.mark.parametrize("anchored", [False, True])
+@pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("activation", TORCH_ACTIVATIONS)
-def test_every_activation_and_networks_of_unequal_depth(activation):
+def test_every_activation_of_layers_and_output_and_networks_of_unequal_depth(activation, members, anchored):
     potential = zoo.POTENTIALS["mixed cutoffs"]()
-    count, width = len(potential.elements), len(potential.descriptor.functions)
-    hidden = [[5, 7], [6], [4, 3, 5]][:count]
-    hidden += [[3]] * (count - len(hidden))
+    potential.anchored = anchored
+    width, hidden = len(potential.descriptor.functions), [[5, 7], [], [4, 3, 5]]
+    names = [["tanh", activation, "linear"], [activation], [activation, "silu", "linear", activation]]
     generator = torch.Generator().manual_seed(2)
-    potential.networks = AtomicNetworks(width, hidden, [activation] * count, generator).double().requires_grad_(False)
+    made = AtomicNetworks(width, hidden, names, generator, members)
+    potential.networks = made.double().requires_grad_(False)
     batch, _ = to_batch(zoo.STRUCTURES["triclinic"], potential.cutoff)
     expected = evaluate(potential, batch, features=potential.descriptor)
     found = FusedPotential(potential)(batch)
     np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
     assert set(KINDS) == set(TORCH_ACTIVATIONS)
+
+
+def test_features_of_other_centers_are_not_kept():
+    """Rows are as wide as the functions of any center and of one element, also where an element has none."""
+    functions = [*zoo.radial(4.0, center=8), *zoo.shifted(3.4)[::2], *zoo.radial(3.7, "tanh", center=1)[:3]]
+    functions = [functions[i] for i in np.random.default_rng(5).permutation(len(functions))]
+    for chosen, kept in ((functions, [9, 6, 15]), ([f for f in functions if f.center], [3, 0, 9])):
+        potential = zoo.potential(chosen, 4, scaling="half", members=2)
+        fused = FusedPotential(potential)
+        assert fused.networks.widths[:, 0].tolist() == kept * 2
+        for structure in STRUCTURES.values():
+            batch, _ = to_batch(structure, potential.cutoff)
+            expected, found = evaluate(potential, batch, features=potential.descriptor), fused(batch)
+            np.testing.assert_allclose(found.atomic_energies, expected.atomic_energies, rtol=1e-11, atol=1e-12)
+            np.testing.assert_allclose(found.forces, expected.forces, rtol=1e-10, atol=1e-11)
 
 
 def test_wide_functions_by_moments_of_the_neighbors():

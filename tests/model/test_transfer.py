@@ -27,12 +27,12 @@ def functions(elements):
     ]
 
 
-def random_potential(elements, seed, hidden, *, dtype=torch.float64, anchored=False):
+def random_potential(elements, seed, hidden, *, activation=None, dtype=torch.float64, anchored=False):
     generator = torch.Generator().manual_seed(seed)
     descriptor = ACSF(elements, functions(elements))
     columns = len(descriptor.functions)
     features = [torch.rand(20, columns, generator=generator, dtype=torch.float64) for _ in elements]
-    networks = AtomicNetworks(columns, hidden, ["tanh"] * len(elements), generator).to(dtype)
+    networks = AtomicNetworks(columns, hidden, activation or ["tanh"] * len(elements), generator).to(dtype)
     for parameter in networks.parameters():
         torch.nn.init.normal_(parameter, std=0.4, generator=generator)
     references = torch.rand(len(elements), generator=generator, dtype=torch.float64).tolist()
@@ -70,6 +70,20 @@ def test_predictions_stay(elements, rescaled, dtype, tolerance, anchored):
     assert largest_difference(before, predictions(new, *SUBJECTS)) > 1e-2, "they differ before"
     take_over(new, old, rescaled=rescaled)
     assert largest_difference(before, predictions(new, *SUBJECTS)) < tolerance
+
+
+def test_predictions_stay_with_an_activation_for_each_layer():
+    names = {
+        1: ["softplus", "sigmoid"], 5: "silu", 6: ["tanh", "linear", "harmonic"], 7: ["silu", "tanh"],
+        8: ["gaussian", "exponential", "linear"],
+    }  # fmt: skip
+    old, new = (
+        random_potential(elements, seed, [WIDTHS[z] for z in elements], activation=[names[z] for z in elements])
+        for seed, elements in ((1, OLD), (2, NEW))
+    )
+    before = predictions(old, *SUBJECTS)
+    take_over(new, old, rescaled=(6, 8))
+    assert largest_difference(before, predictions(new, *SUBJECTS)) < 1e-12
 
 
 def test_a_new_element_is_not_seen_by_old_networks_at_first_but_can_be_learned():

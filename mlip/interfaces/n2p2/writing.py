@@ -149,7 +149,7 @@ def _references(potential: Potential) -> np.ndarray:
     exact.networks.double()
     exact.anchored = False
     exact.reference_energies.zero_()
-    return references - exact.isolated_energies().numpy()
+    return references - exact.isolated_energies().detach().numpy()
 
 
 def _settings_text(
