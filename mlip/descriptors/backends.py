@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.functions import BehlerAngular, SymmetryFunction
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.descriptors.operation import Products
 from mlip.kernels import has_kernels
 
@@ -41,12 +41,6 @@ class Backend(Featurizer, Protocol):
         """Derivative (P,3,D) of the center's features by each pair vector."""
 
 
-def _only_in_the_reference(f: SymmetryFunction) -> bool:
-    """Whether the kernels do not have a function."""
-    moved = isinstance(f, BehlerAngular) and f.r_s != 0
-    return moved or f.inner_cutoff > 0 or f.cutoff_function not in ("cosine", "tanh", "polynomial")
-
-
 @cache
 def has_triton() -> bool:
     """Whether Triton is there for the CUDA kernels, and the C compiler and Python headers with which it starts them.
@@ -67,7 +61,7 @@ def has_triton() -> bool:
 
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
     """The numba kernels on a CPU, the Triton kernels on a CUDA device; without these the reference in plain PyTorch."""
-    if any(map(_only_in_the_reference, descriptor.functions)):
+    if any(isinstance(function, CompactFunction) for function in descriptor.functions):
         return descriptor
     if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled

@@ -14,11 +14,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
 from mlip.descriptors.functions import KINDS, Wide
 from mlip.descriptors.operation import Products, differentiable
 from mlip.kernels import arithmetic as names
-from mlip.kernels import neighborhoods
+from mlip.kernels import cutoffs, neighborhoods
 from mlip.kernels.compile import is_compiled
 from mlip.kernels.moments import LARGEST
 from mlip.kernels.neighborhoods import NARROW, Functions, Pairs
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 NUMBER_OF = {
     kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items() if hasattr(neighborhoods, name.upper())
 }
-CUTOFFS = {"cosine": names.COSINE, "tanh": names.TANH, "polynomial": names.POLYNOMIAL}
+CUTOFFS = {name: getattr(cutoffs, name.upper()) for name in CUTOFF_FUNCTIONS}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
 
 _NOTHING = np.zeros((0, 0))
@@ -144,12 +145,12 @@ class _Products:
 
 def _functions(descriptor: ACSF) -> Functions:
     """The descriptor's groups as the tables of the kernels."""
-    spheres: list[tuple[float, int, Any]] = []
+    spheres: list[tuple[float, int, float, Any]] = []
     rows, parts = [], []
     place = [0, 0, 0, 0]
     elements = len(descriptor.elements)
     for group in cast(Iterable[Any], descriptor.groups):
-        sphere = (group.cutoff, CUTOFFS[group.cutoff_name], group.weights)
+        sphere = (group.cutoff, CUTOFFS[group.cutoff_name], group.inner_cutoff, group.weights)
         if sphere not in spheres:
             spheres.append(sphere)
         class_of, table = np.full((elements,) * 3, -1), classes(group)
@@ -166,10 +167,11 @@ def _functions(descriptor: ACSF) -> Functions:
             place = [begin + size for begin, size in zip(place, sizes, strict=True)]
     class_of, columns, shells, angles, ends, angle_of = zip(*parts, strict=True)
     return Functions(
-        np.array([cutoff for cutoff, _, _ in spheres]),
-        np.array([kind for _, kind, _ in spheres]),
-        np.array([weights is not None for _, _, weights in spheres]),
-        np.array([weights or [1.0] * elements for _, _, weights in spheres]),
+        np.array([cutoff for cutoff, *_ in spheres]),
+        np.array([kind for _, kind, *_ in spheres]),
+        np.array([inner for *_, inner, _ in spheres]),
+        np.array([weights is not None for *_, weights in spheres]),
+        np.array([weights or [1.0] * elements for *_, weights in spheres]),
         np.array([*rows, [0, 0, *place, 0]]),
         np.stack(class_of),
         np.concatenate([part.ravel() for part in columns]),
@@ -182,16 +184,18 @@ def _functions(descriptor: ACSF) -> Functions:
 
 def _alike(group: Any) -> list[tuple[np.ndarray, int]]:
     """The functions that the kernels can compute together, and the largest zeta if from moments of the neighbors."""
-    values = group.values.cpu().numpy()
-    if "power" in group.kind.parameters and group.kind.order == 2:  # one for all triples of a group
-        powers = values[group.kind.parameters.index("power")]
-        return [(powers == power, 0) for power in np.unique(powers)]
-    if group.kind is not Wide:
+    if group.kind.order == 1:
         return [(np.ones(group.width, dtype=bool), 0)]
-    _, zetas, lambdas, _ = values
-    small = np.isin(zetas, range(1, LARGEST + 1)) & (abs(lambdas) <= 1)
-    largest = int(zetas[small].max(initial=0))
-    return [(chosen, degree) for chosen, degree in ((small, largest), (~small, 0)) if chosen.any()]
+    of_distances, of_angles = angular_numbers(group)
+    small = np.zeros(group.width, dtype=bool)
+    if group.kind is Wide:
+        zetas, lambdas = of_angles.T
+        small = np.isin(zetas, range(1, LARGEST + 1)) & (abs(lambdas) <= 1)
+    parts = []
+    for common in np.unique(of_distances[:, 2]):
+        alike = of_distances[:, 2] == common
+        parts += [(alike & small, int(of_angles[alike & small, 0].max(initial=0))), (alike & ~small, 0)]
+    return [(chosen, degree) for chosen, degree in parts if chosen.any()]
 
 
 def _factors(group: Any, chosen: np.ndarray) -> tuple[np.ndarray, ...]:

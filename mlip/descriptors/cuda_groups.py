@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, NORMALIZATION
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
-from mlip.descriptors.functions import KINDS, AxilrodTeller, Chebyshev, Shifted, ShiftedAxilrodTeller
+from mlip.descriptors.functions import KINDS, AxilrodTeller, Chebyshev, Narrow, Shifted, ShiftedAxilrodTeller, Wide
 from mlip.gpu import names
 
 NUMBER_OF = {kind: getattr(names, name.upper()).value for name, kind in KINDS.items() if hasattr(names, name.upper())}
-CUTOFFS = {"cosine": names.COSINE, "tanh": names.TANH, "polynomial": names.POLYNOMIAL}
+CUTOFFS = {name: getattr(names, name.upper()).value for name in CUTOFF_FUNCTIONS}
 MOST_FUNCTIONS, MOST_ANGLES, MOST_SHELLS = 16, 8, 4  # of one program; more of them are several launches
 
 
@@ -26,7 +27,7 @@ class Group(NamedTuple):
     """Functions that one launch computes: the kernel's tables (numbers in float64) and its compile-time constants."""
 
     kind: int
-    sphere: tuple[float, int, tuple[float, ...] | None]  # cutoff in Å, which cutoff function, weights of the elements
+    sphere: tuple[float, int, float, tuple[float, ...] | None]  # cutoff, its function, inner cutoff, elements' weights
     tables: dict[str, Tensor]
     constants: dict[str, int]
 
@@ -42,7 +43,7 @@ class Group(NamedTuple):
 def groups_of(group: Any) -> list[Group]:
     """A group of the reference, cut into parts that fit into a program."""
     weights = None if group.weights is None else tuple(group.weights)
-    sphere = group.cutoff, CUTOFFS[group.cutoff_name].value, weights
+    sphere = group.cutoff, CUTOFFS[group.cutoff_name], group.inner_cutoff, weights
     columns = np.array(group.columns).reshape(group.classes, group.width)
     common = {"class_of": torch.from_numpy(classes(group).copy())}
     if weights is not None:
@@ -59,7 +60,7 @@ def _radial(group: Any, columns: np.ndarray) -> list[Part]:
         chosen = slice(first, first + MOST_FUNCTIONS)
         count = _power_of_two(len(values[chosen]))
         tables = {
-            "scale": _scale(group.cutoff),
+            "scale": _scale(group),
             "values": torch.from_numpy(_padded(values[chosen], count, 0.0).T.copy()),
             "columns": torch.from_numpy(_padded(columns[:, chosen].T, count, -1).T.copy()),
         }
@@ -83,8 +84,8 @@ def _angular(group: Any, columns: np.ndarray) -> list[Part]:
     combinations = [(a, b) for a, b in combinations_with_replacement(known, 2) if (class_of[:, a, b] >= 0).any()]
     parts = []
     for m in range(0, len(angles), MOST_ANGLES):
-        for power in np.unique(shells[:, 0]):  # one for all functions of a launch
-            alike = np.flatnonzero(shells[:, 0] == power)
+        for common in np.unique(shells[:, 0]):  # one for all functions of a launch
+            alike = np.flatnonzero(shells[:, 0] == common)
             for s in range(0, len(alike), MOST_SHELLS):
                 chosen = alike[s : s + MOST_SHELLS]
                 part = matrix[:, m : m + MOST_ANGLES, chosen]
@@ -94,10 +95,11 @@ def _angular(group: Any, columns: np.ndarray) -> list[Part]:
                 padding = constants["ANGLES"] - part.shape[1], constants["SHELLS"] - part.shape[2]
                 part = np.pad(part, [(0, 0), (0, padding[0]), (0, padding[1])], constant_values=-1)
                 tables |= {
-                    "scale": _scale(group.cutoff, power),
+                    "scale": _scale(group, common),
                     "columns": torch.from_numpy(np.ascontiguousarray(part)),
                     "combinations": torch.tensor(combinations),
                 }
+                constants["MOVED"] = int(group.kind in (Narrow, Wide) and common != 0)
                 parts.append((tables, constants))
     return parts
 
@@ -124,8 +126,11 @@ def _factors(kind: type, angles: np.ndarray, shells: np.ndarray) -> Part:
     return tables, constants
 
 
-def _scale(cutoff: float, power: float = 0.0) -> Tensor:
-    return torch.tensor([cutoff, math.pi / cutoff, power], dtype=torch.float64)
+def _scale(group: Any, common: float = 0.0) -> Tensor:
+    """What the cutoff function needs, and the number that the functions of a launch have in common: power or r_s."""
+    cutoff, inner = group.cutoff, group.inner_cutoff
+    height = NORMALIZATION if group.cutoff_name == "tanh_normalized" else 1.0
+    return torch.tensor([cutoff, math.pi / (cutoff - inner), common, inner, height], dtype=torch.float64)
 
 
 def _power_of_two(count: int) -> int:

@@ -67,42 +67,49 @@ def exponential_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: flo
 def polynomial_1_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
     r"""Polynomial of third degree, with zero slope at both ends.
 
-    .. math:: f(x) = 1 - 3 x^2 + 2 x^3
+    .. math:: f(x) = 1 - 3 x^2 + 2 x^3 = (1 - x)^2 (1 + 2 x)
     """
-    x = _share(distances, cutoff, inner)
-    return 1.0 + x**2 * (-3.0 + 2.0 * x)
+    x, y = _shares(distances, cutoff, inner)
+    return y**2 * (1.0 + 2.0 * x)
 
 
 def polynomial_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
     r"""Polynomial of fifth degree, with zero slope and curvature at both ends.
 
-    .. math:: f(x) = 1 - 10 x^3 + 15 x^4 - 6 x^5
+    .. math:: f(x) = 1 - 10 x^3 + 15 x^4 - 6 x^5 = (1 - x)^3 (1 + 3 x + 6 x^2)
     """
-    x = _share(distances, cutoff, inner)
-    return 1.0 + x**3 * (-10.0 + x * (15.0 - 6.0 * x))
+    x, y = _shares(distances, cutoff, inner)
+    return y**3 * (1.0 + x * (3.0 + 6.0 * x))
 
 
 def polynomial_3_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
     r"""Polynomial of seventh degree, with three derivatives that are zero at both ends.
 
-    .. math:: f(x) = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7
+    .. math:: f(x) = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7 = (1 - x)^4 (1 + 4 x + 10 x^2 + 20 x^3)
     """
-    x = _share(distances, cutoff, inner)
-    return 1.0 + x**4 * (-35.0 + x * (84.0 + x * (-70.0 + 20.0 * x)))
+    x, y = _shares(distances, cutoff, inner)
+    return y**4 * (1.0 + x * (4.0 + x * (10.0 + 20.0 * x)))
 
 
 def polynomial_4_cutoff(distances: Float[Tensor, "*M"], cutoff: float, inner: float = 0.0) -> Float[Tensor, "*M"]:
     r"""Polynomial of ninth degree, with four derivatives that are zero at both ends.
 
     .. math:: f(x) = 1 - 126 x^5 + 420 x^6 - 540 x^7 + 315 x^8 - 70 x^9
+              = (1 - x)^5 (1 + 5 x + 15 x^2 + 35 x^3 + 70 x^4)
     """
-    x = _share(distances, cutoff, inner)
-    return 1.0 + x**5 * (-126.0 + x * (420.0 + x * (-540.0 + x * (315.0 - 70.0 * x))))
+    x, y = _shares(distances, cutoff, inner)
+    return y**5 * (1.0 + x * (5.0 + x * (15.0 + x * (35.0 + 70.0 * x))))
 
 
 def _share(distances: Tensor, cutoff: float, inner: float) -> Tensor:
     """The way from the inner cutoff to the cutoff that a distance has gone, from 0 to 1."""
     return ((distances - inner) / (cutoff - inner)).clamp(min=0.0, max=1.0)
+
+
+def _shares(distances: Tensor, cutoff: float, inner: float) -> tuple[Tensor, Tensor]:
+    """That way x, and what is left of it, 1 - x: powers of it have no rounding error next to the cutoff."""
+    rest = ((cutoff - distances) / (cutoff - inner)).clamp(min=0.0, max=1.0)
+    return 1.0 - rest, rest
 
 
 CutoffFunction = Callable[[Tensor, float], Tensor]  # of distances and the cutoff, as formulas call it

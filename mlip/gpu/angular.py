@@ -19,7 +19,7 @@ from mlip.gpu.pairs import cutoff_value, dot, neighbor
 
 
 @triton.jit
-def _triple(table, pairs, scale, j, k, mask, KIND: tl.constexpr, CUTOFF: tl.constexpr):
+def _triple(table, pairs, scale, j, k, mask, KIND: tl.constexpr, CUTOFF: tl.constexpr, MOVED: tl.constexpr):
     """Both vectors; u, argument and fc of triples; and by jj, kk and cross the changes of u fc, argument fc, and fc."""
     x_j, y_j, z_j, r_j, i_j, f_j, s_j = neighbor(table, pairs, j, mask)
     x_k, y_k, z_k, r_k, i_k, f_k, s_k = neighbor(table, pairs, k, mask)
@@ -39,10 +39,21 @@ def _triple(table, pairs, scale, j, k, mask, KIND: tl.constexpr, CUTOFF: tl.cons
         w_j, w_k = w_j * f_jk - w_cross, w_k * f_jk - w_cross
         fc = fc * f_jk
         v_j, v_k, v_cross = 4.0 * fc, 4.0 * fc, -2.0 * fc
+        if MOVED:
+            r_s = tl.load(scale + 2)
+            d_j, d_k, d_jk = r_j - r_s, r_k - r_s, r_jk - r_s
+            argument = d_j * d_j + d_k * d_k + d_jk * d_jk
+            v_cross = -2.0 * fc * d_jk / r_jk
+            v_j, v_k = 2.0 * fc * d_j * i_j - v_cross, 2.0 * fc * d_k * i_k - v_cross
         u_cross = fc * i_j * i_k
     elif KIND == WIDE:
         argument = r_j * r_j + r_k * r_k
         v_j, v_k, v_cross = 2.0 * fc, 2.0 * fc, 0.0 * fc
+        if MOVED:
+            r_s = tl.load(scale + 2)
+            d_j, d_k = r_j - r_s, r_k - r_s
+            argument = d_j * d_j + d_k * d_k
+            v_j, v_k = 2.0 * fc * d_j * i_j, 2.0 * fc * d_k * i_k
         u_cross = fc * i_j * i_k
     else:
         argument = 0.5 * (r_j + r_k)
@@ -156,7 +167,7 @@ def _changes(A, dA, R, dR, of_u, of_argument, of_fc):
 def angular_sums(
     element, start, table, given, result, scale, angles, shells, class_of, columns, combinations,
     pairs, elements, width,
-    PRODUCT: tl.constexpr, KIND: tl.constexpr, CUTOFF: tl.constexpr, BITS: tl.constexpr,
+    PRODUCT: tl.constexpr, KIND: tl.constexpr, CUTOFF: tl.constexpr, MOVED: tl.constexpr, BITS: tl.constexpr,
     T: tl.constexpr, ANGLES: tl.constexpr, SHELLS: tl.constexpr,
 ):  # fmt: skip
     """G, or J v with v (P,3) in the order of the table, of one center and one combination of elements.
@@ -181,7 +192,7 @@ def angular_sums(
         k = tl.where(a == b, (j + t // count_j + 1) % count_j, t // count_j)
         j, k = first_j + j, first_k + k
         x_j, y_j, z_j, x_k, y_k, z_k, u, argument, fc, u_j, u_k, u_cross, v_j, v_k, v_cross, w_j, w_k, w_cross = (
-            _triple(table, pairs, scale, j, k, mask, KIND, CUTOFF)
+            _triple(table, pairs, scale, j, k, mask, KIND, CUTOFF, MOVED)
         )
         A, dA = _angular(u, angles, KIND, ANGLES, BITS)
         R, dR = _radial(argument, shells, KIND, SHELLS)
@@ -203,7 +214,7 @@ def angular_sums(
 def angular_gradients(
     element, start, order, table, given, result, scale, angles, shells, class_of, columns,
     pairs, elements, width,
-    KIND: tl.constexpr, CUTOFF: tl.constexpr, BITS: tl.constexpr,
+    KIND: tl.constexpr, CUTOFF: tl.constexpr, MOVED: tl.constexpr, BITS: tl.constexpr,
     J: tl.constexpr, K: tl.constexpr, ANGLES: tl.constexpr, SHELLS: tl.constexpr,
 ):  # fmt: skip
     """Add Jᵀg of the pairs j of one center and one element, from g (N,D): each with every other k of the center."""
@@ -227,7 +238,7 @@ def angular_gradients(
                 k = k0 + t % K
                 mask = (j < last_j) & (k < last_k) & (j != k)
                 x_j, y_j, z_j, x_k, y_k, z_k, u, argument, _, u_j, _, u_cross, v_j, _, v_cross, w_j, _, w_cross = (
-                    _triple(table, pairs, scale, j, k, mask, KIND, CUTOFF)
+                    _triple(table, pairs, scale, j, k, mask, KIND, CUTOFF, MOVED)
                 )
                 A, dA = _angular(u, angles, KIND, ANGLES, BITS)
                 R, dR = _radial(argument, shells, KIND, SHELLS)
@@ -251,7 +262,7 @@ def angular_gradients(
 def angular_jacobian(
     element, start, order, table, result, scale, angles, shells, class_of, columns,
     pairs, elements, width,
-    KIND: tl.constexpr, CUTOFF: tl.constexpr, BITS: tl.constexpr,
+    KIND: tl.constexpr, CUTOFF: tl.constexpr, MOVED: tl.constexpr, BITS: tl.constexpr,
     K: tl.constexpr, ANGLES: tl.constexpr, SHELLS: tl.constexpr,
 ):  # fmt: skip
     """J (3P,D) of the pairs of one center and one element."""
@@ -271,7 +282,7 @@ def angular_jacobian(
                 k = k0 + tl.arange(0, K)
                 mask = (k < last_k) & (j != k)
                 x_j, y_j, z_j, x_k, y_k, z_k, u, argument, _, u_j, _, u_cross, v_j, _, v_cross, w_j, _, w_cross = (
-                    _triple(table, pairs, scale, j + 0 * k, k, mask, KIND, CUTOFF)
+                    _triple(table, pairs, scale, j + 0 * k, k, mask, KIND, CUTOFF, MOVED)
                 )
                 A, dA = _angular(u, angles, KIND, ANGLES, BITS)
                 R, dR = _radial(argument, shells, KIND, SHELLS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from mlip.gpu.names import COSINE, TANH
+from mlip.gpu.names import COSINE, EXPONENTIAL, HARD, POLYNOMIAL, POLYNOMIAL_1, POLYNOMIAL_3, TANH_NORMALIZED
 
 ROWS = 7  # of the table of pairs: x, y, z, r, 1/r, cutoff function, its slope over r
 FACTORS = 5  # of these rows, the first that is multiplied with a neighbor's weight
@@ -13,17 +13,50 @@ FACTORS = 5  # of these rows, the first that is multiplied with a neighbor's wei
 
 @triton.jit
 def cutoff_value(r, scale, CUTOFF: tl.constexpr):
-    """Cutoff function and its slope at r < cutoff; `scale` holds the cutoff and pi over the cutoff."""
+    """Cutoff function and its slope at r < cutoff.
+
+    `scale` holds the cutoff, pi over its distance from the inner cutoff, a number of the functions, the inner cutoff,
+    and the height of the tanh.
+    """
     cutoff = tl.load(scale)
-    x = r / cutoff
-    if CUTOFF == COSINE:
+    if CUTOFF == HARD:
+        return 0.0 * r + 1.0, 0.0 * r
+    elif CUTOFF == COSINE:
         turn = tl.load(scale + 1)
-        return 0.5 * (tl.cos(turn * r) + 1.0), -0.5 * turn * tl.sin(turn * r)
-    elif CUTOFF == TANH:
-        t = 1.0 - 2.0 / (tl.exp(2.0 - 2.0 * x) + 1.0)
-        return t * t * t, -3.0 * t * t * (1.0 - t * t) / cutoff
+        d = tl.maximum(r - tl.load(scale + 3), 0.0)
+        return 0.5 * (tl.cos(turn * d) + 1.0), -0.5 * turn * tl.sin(turn * d)
+    elif CUTOFF <= TANH_NORMALIZED:
+        height = tl.load(scale + 4)
+        t = 1.0 - 2.0 / (tl.exp(2.0 - 2.0 * (r / cutoff)) + 1.0)
+        return height * t * t * t, -3.0 * height * t * t * (1.0 - t * t) / cutoff
     else:
-        return 1.0 + x * x * x * (-10.0 + x * (15.0 - 6.0 * x)), -30.0 * x * x * (1.0 - x) * (1.0 - x) / cutoff
+        width = cutoff - tl.load(scale + 3)
+        y = tl.minimum((cutoff - r) / width, 1.0)
+        value, slope = _fall(y, 1.0 - y, CUTOFF)
+        return value, slope / width
+
+
+@triton.jit
+def _fall(y, x, CUTOFF: tl.constexpr):
+    """Functions of the way x from the inner cutoff to the cutoff, and of the rest y; their slopes by x.
+
+    Polynomials stand in powers of y, which have no rounding error next to the cutoff.
+    """
+    if CUTOFF == EXPONENTIAL:
+        inside = y > 0.0
+        d = tl.where(inside, y * (1.0 + x), 1.0)
+        value = tl.where(inside, tl.exp(1.0 - 1.0 / d), 0.0)
+        return value, -2.0 * x * value / (d * d)
+    elif CUTOFF == POLYNOMIAL_1:
+        return y * y * (1.0 + 2.0 * x), -6.0 * x * y
+    elif CUTOFF == POLYNOMIAL:
+        return y * y * y * (1.0 + x * (3.0 + 6.0 * x)), -30.0 * x * x * y * y
+    elif CUTOFF == POLYNOMIAL_3:
+        q = 1.0 + x * (4.0 + x * (10.0 + 20.0 * x))
+        return y * y * y * y * q, -140.0 * x * x * x * y * y * y
+    else:
+        q = 1.0 + x * (5.0 + x * (15.0 + x * (35.0 + 70.0 * x)))
+        return y * y * y * y * y * q, -630.0 * x * x * x * x * y * y * y * y
 
 
 @triton.jit

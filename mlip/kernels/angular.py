@@ -206,6 +206,17 @@ def _tangents(group, begin, count, n, t, f):
         f.w[x] = fc[x] * (n.slope[j] * jj + n.slope[k] * kk) + slope[x] * (jj + kk - cross)
         if SHIFTED < group.kind < CHEBYSHEV:
             f.w[x] += by_j[x] * jj + by_k[x] * kk
+    if group.kind <= WIDE and group.shells[0, 2] != 0.0:
+        twice_r_s = real(2.0 * group.shells[0, 2])
+        for x in range(count):  # the squares of distances from r_s lack 2 r_s times the sum of the distances
+            j, k = js[x], ks[x]
+            jj, kk = n.motion[j, 0], n.motion[k, 0]
+            change = jj * n.inverse[j] + kk * n.inverse[k]
+            if group.kind == NARROW:
+                cross = n.x[j] * n.motion[k, 1] + n.y[j] * n.motion[k, 2] + n.z[j] * n.motion[k, 3]
+                cross += n.x[k] * n.motion[j, 1] + n.y[k] * n.motion[j, 2] + n.z[k] * n.motion[j, 3]
+                change += (jj + kk - cross) * by_j[x]
+            f.v[x] -= twice_r_s * fc[x] * change
 
 
 @kernel
@@ -221,6 +232,9 @@ def _scatter(group, begin, low, high, n, t, f):
     u, v, w, p = f.u[low:high], f.v[low:high], f.w[low:high], f.p[low:high]
     by_j, by_k = t.by_j[begin + low : begin + high], t.by_k[begin + low : begin + high]
     narrow, wide, weighted = group.kind == NARROW, group.kind == WIDE, SHIFTED < group.kind < CHEBYSHEV
+    twice_r_s = real(2.0 * group.shells[0, 2] if narrow or wide else 0.0)
+    for x in range(high - low if twice_r_s != 0.0 else 0):
+        f.q[x] = twice_r_s * v[x] * fc[x]
     for x in range(high - low):
         j, k = js[x], ks[x]
         ij, ik = n.inverse[j], n.inverse[k]
@@ -242,6 +256,8 @@ def _scatter(group, begin, low, high, n, t, f):
         p[x] = of_cos * ij * ik - apart
         u[x] = along_j + apart
         v[x] = along_k + apart
+    if twice_r_s != 0.0:
+        _subtract_sum_of_distances(narrow, js, ks, n, f.q[: high - low], by_j, u, v, p)
     x = 0
     while x < high - low:
         j = js[x]
@@ -262,3 +278,18 @@ def _scatter(group, begin, low, high, n, t, f):
         n.motion[j, 1] += gx
         n.motion[j, 2] += gy
         n.motion[j, 3] += gz
+
+
+@kernel
+def _subtract_sum_of_distances(narrow, js, ks, n, of_sum, per_jk, along_j, along_k, across):
+    """What the squares of distances from r_s lack, in the gradients: 2 r_s times the sum of the distances."""
+    disjoint()
+    for x in range(js.shape[0]):
+        along_j[x] -= of_sum[x] * n.inverse[js[x]]
+        along_k[x] -= of_sum[x] * n.inverse[ks[x]]
+    if narrow:
+        for x in range(js.shape[0]):
+            apart = of_sum[x] * per_jk[x]
+            along_j[x] -= apart
+            along_k[x] -= apart
+            across[x] += apart

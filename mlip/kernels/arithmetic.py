@@ -6,16 +6,13 @@ digits, in float32 with fewer terms.
 
 from __future__ import annotations
 
-import math
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from mlip.kernels.compile import disjoint, kernel
+from mlip.kernels.compile import kernel
 
 FEATURES, GRADIENTS, CHANGES, JACOBIAN = 0, 1, 2, 3
-COSINE, TANH, POLYNOMIAL = 0, 1, 2
 
 
 @intrinsic
@@ -131,7 +128,7 @@ def exponential(x):
 
 
 @kernel(inline="always")
-def _half_cosine(s):
+def half_cosine(s):
     """cos(pi/2 sqrt(s)) and sin(pi/2 sqrt(s)) / sqrt(s) for s from 0 to 1: no root, no division."""
     real = type(s)
     if is_single(s):
@@ -173,31 +170,5 @@ def sine_and_cosine(y):
     n = _nearest(y)
     d = real(2.0) * (y - n)
     sign = real(1.0) - real(2.0) * abs(n - real(2.0) * _nearest(real(0.5) * n))
-    c, b = _half_cosine(d * d)
+    c, b = half_cosine(d * d)
     return sign * d * b, sign * c
-
-
-@kernel
-def cutoff_values(squares, cutoff, kind, value, slope):
-    """Cutoff function at distances with these squares, all below the cutoff's, and its derivative divided by r."""
-    disjoint()
-    real = squares.dtype.type
-    per_square = real(1.0 / (cutoff * cutoff))
-    if kind == COSINE:  # cos^2(pi/2 x) is half of 1 + cos(pi x)
-        for t in range(squares.shape[0]):
-            c, b = _half_cosine(squares[t] * per_square)
-            value[t] = c * c
-            slope[t] = real(-math.pi) * per_square * c * b
-    elif kind == TANH:
-        for t in range(squares.shape[0]):
-            x = math.sqrt(squares[t] * per_square)
-            e = exponential(real(2.0) * x - real(2.0))
-            h = (real(1.0) - e) / (real(1.0) + e)
-            value[t] = h * h * h
-            slope[t] = real(-3.0) * per_square * h * h * (real(1.0) - h * h) / x
-    else:
-        for t in range(squares.shape[0]):
-            x = math.sqrt(squares[t] * per_square)
-            y = real(1.0) - x
-            value[t] = real(1.0) + x * x * x * (real(-10.0) + x * (real(15.0) - real(6.0) * x))
-            slope[t] = real(-30.0) * per_square * x * y * y

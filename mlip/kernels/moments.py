@@ -1,7 +1,7 @@
 r"""CPU kernel of wide angular functions with a small whole zeta: moments of the neighbors instead of triples.
 
 The angle between two neighbors is in a product of their unit vectors u, the rest is a product w_j w_k of the weights
-w = fc(r) exp(-eta r^2). So the sum over all pairs of a neighbor j of one element and k of another is
+w = fc(r) exp[-eta (r - r_s)^2]. So the sum over all pairs of a neighbor j of one element and k of another is
 
 .. math:: \sum_{jk} w_j w_k\, 2^{1-\zeta} (1 + \lambda u_j \cdot u_k)^\zeta
           = \sum_{d=0}^{\zeta} 2^{1-\zeta} \binom{\zeta}{d} \lambda^d D_d, \quad
@@ -38,7 +38,7 @@ HIGHER = np.array(
 )
 
 # What a center needs. Its neighbors stand by element, those of e from start[e] to start[e + 1], filled up with weights
-# 0 to whole vectors: monomials (M,L); unit vectors, squares of distances, weights; p, px, py, pz are the changes of
+# 0 to whole vectors: monomials (M,L); unit vectors, squares of r - r_s, weights; p, px, py, pz are the changes of
 # weight and unit vector (times the weight), or the gradients by them (by the weight). Sums over the neighbors of each
 # element: moments (E,M) and half the sum of squares of weights (E,), others and others_own are their changes or the
 # gradients by them. Factors of the monomials in the gradients px, py, pz, or sums with these: lines (3,M). The factors
@@ -71,18 +71,18 @@ def room_for_moments(real, functions, angles, most):
 @kernel
 def moments(product, group, element, n, m, given, result):
     """Add what the neighbors of a block's centers give to a product."""
-    degree = group.degree
+    degree, r_s = group.degree, m.weight.dtype.type(group.shells[0, 2])
     _find_factors(group, m.factors)
     for i in range(element.shape[0]):
         first, classes = n.first[i, group.sphere], group.class_of[element[i]]
-        if not by_moments(group, first) or not _take_neighbors(first, classes, n, m):
+        if not by_moments(group, first) or not _take_neighbors(r_s, first, classes, n, m):
             continue
         _find_monomials(degree, m)
         for s in range(group.shells.shape[0]):
             eta = m.weight.dtype.type(group.shells[s, 0])
             _find_sums(degree, eta, first, n, m)
             if product == CHANGES:
-                _find_changes(degree, eta, first, n, m)
+                _find_changes(degree, eta, r_s, first, n, m)
             else:
                 m.others[:], m.others_own[:] = 0.0, 0.0
             for a in range(classes.shape[0]):
@@ -93,10 +93,10 @@ def moments(product, group, element, n, m, given, result):
                             row = given[i] if product == GRADIENTS else result[i]
                             _add_pairs(product, group, s, columns, a, b, degree, m, row)
                         else:
-                            _add_jacobian(group, s, columns, a, b, degree, eta, first, n, m, result)
+                            _add_jacobian(group, s, columns, a, b, degree, eta, r_s, first, n, m, result)
             if product == GRADIENTS:
                 for e in range(classes.shape[0]):
-                    _add_motion(e, degree, eta, first, n, m)
+                    _add_motion(e, degree, eta, r_s, first, n, m)
 
 
 @kernel
@@ -119,7 +119,7 @@ def _has_pairs(first, classes, a, b):
 
 
 @kernel
-def _take_neighbors(first, classes, n, m):
+def _take_neighbors(r_s, first, classes, n, m):
     """Places and unit vectors of the neighbors that have a partner; returns whether there are any."""
     disjoint()
     real, elements = m.x.dtype.type, classes.shape[0]
@@ -132,7 +132,7 @@ def _take_neighbors(first, classes, n, m):
         for t in range(count):
             q = first[a] + t
             m.x[begin + t], m.y[begin + t] = n.x[q] * n.inverse[q], n.y[q] * n.inverse[q]
-            m.z[begin + t], m.square[begin + t] = n.z[q] * n.inverse[q], n.r[q] * n.r[q]
+            m.z[begin + t], m.square[begin + t] = n.z[q] * n.inverse[q], (n.r[q] - r_s) * (n.r[q] - r_s)
         for t in range(begin + count, m.start[a + 1]):
             m.x[t] = m.y[t] = m.z[t] = m.square[t] = real(0.0)
     return m.start[elements] > 0
@@ -208,7 +208,7 @@ def _expand(line, monomials, begin, count, result):
 
 
 @kernel
-def _find_changes(degree, eta, first, n, m):
+def _find_changes(degree, eta, r_s, first, n, m):
     """What the changes of the vectors change in the sums."""
     disjoint()
     real = m.weight.dtype.type
@@ -221,7 +221,7 @@ def _find_changes(degree, eta, first, n, m):
             q = first[e] + t
             along, inverse = n.motion[q, 0], n.inverse[q]
             turn = along * inverse * inverse
-            p[t] = weight[t] * along * (n.slope[q] - real(2.0) * eta)
+            p[t] = weight[t] * along * (n.slope[q] - real(2.0) * eta * (real(1.0) - r_s * inverse))
             px[t] = weight[t] * (n.motion[q, 1] * inverse - turn * x[t])
             py[t] = weight[t] * (n.motion[q, 2] * inverse - turn * y[t])
             pz[t] = weight[t] * (n.motion[q, 3] * inverse - turn * z[t])
@@ -288,7 +288,7 @@ def _add_gradient(a, b, degree, m):
 
 
 @kernel
-def _add_jacobian(group, s, columns, a, b, degree, eta, first, n, m, result):
+def _add_jacobian(group, s, columns, a, b, degree, eta, r_s, first, n, m, result):
     """The Jacobian of the functions of two elements, one after the other."""
     for function in range(group.ends[s], group.ends[s + 1]):
         m.others[:], m.others_own[:] = 0.0, 0.0
@@ -296,13 +296,13 @@ def _add_jacobian(group, s, columns, a, b, degree, eta, first, n, m, result):
             m.d[d] = m.factors[group.angle_of[function], d]
         _add_gradient(a, b, degree, m)
         for e in range(a, b + 1, max(b - a, 1)):
-            _add_motion(e, degree, eta, first, n, m)
+            _add_motion(e, degree, eta, r_s, first, n, m)
             for q in range(first[e], first[e + 1]):
                 add_rows(q, n, columns[function], result)
 
 
 @kernel
-def _add_motion(e, degree, eta, first, n, m):
+def _add_motion(e, degree, eta, r_s, first, n, m):
     """Gradients of an element's neighbors from that by its sums."""
     disjoint()
     real, (begin, end) = m.weight.dtype.type, (m.start[e], m.start[e + 1])
@@ -323,7 +323,8 @@ def _add_motion(e, degree, eta, first, n, m):
         q = first[e] + t
         inverse = n.inverse[q]
         turn = px[t] * m.x[begin + t] + py[t] * m.y[begin + t] + pz[t] * m.z[begin + t]
-        n.motion[q, 0] += weight[t] * (p[t] * (n.slope[q] - real(2.0) * eta) - turn * inverse * inverse)
+        of_weight = p[t] * (n.slope[q] - real(2.0) * eta * (real(1.0) - r_s * inverse))
+        n.motion[q, 0] += weight[t] * (of_weight - turn * inverse * inverse)
         n.motion[q, 1] += weight[t] * inverse * px[t]
         n.motion[q, 2] += weight[t] * inverse * py[t]
         n.motion[q, 3] += weight[t] * inverse * pz[t]

@@ -10,26 +10,27 @@ from collections import namedtuple
 
 import numpy as np
 
-from mlip.kernels.arithmetic import cutoff_values, exponential, logarithm
+from mlip.kernels.arithmetic import exponential, logarithm
 from mlip.kernels.compile import disjoint, kernel
+from mlip.kernels.cutoffs import cutoff_values
 
 # Kinds of functions: those of one neighbor first, then those of two, then among these those of the mean distance.
 RADIAL, LOG_NORMAL, BESSEL, NARROW, WIDE, SHIFTED, SHIFTED_AXILROD_TELLER, AXILROD_TELLER, CHEBYSHEV = range(9)
 PADDING = 16  # what is computed for triples is computed in whole vectors
 
-# All functions of a descriptor. A sphere is a cutoff with its function, cutoff and cutoff_kind (K,), and whether it is
-# weighted (K,), with weights (K,E) of the elements: then all its neighbors stand as if of element 0, and their cutoff
-# functions have the weights. Row g of groups (G+1,7) says what the functions of group g are (kind, sphere), where its
-# shells and angles (mlip.descriptors.factors), functions and columns begin; they end where those of the next row begin;
-# and the largest zeta if they can be computed from moments of the neighbors, 0 if not (mlip.kernels.moments). Functions
-# are sorted by shell,
-# those of shell s from ends[s] to ends[s+1], function f with the angle angle_of[f]; columns has a row of functions for
-# each class. class_of (G,E,E,E) is the class of a center and two neighbors (or twice the one), -1 if there is none.
+# All functions of a descriptor. A sphere is a cutoff with its function, cutoff, cutoff_kind and inner cutoff (K,), and
+# whether it is weighted (K,), with weights (K,E) of the elements: then all its neighbors stand as if of element 0, and
+# their cutoff functions have the weights. Row g of groups (G+1,7) says what the functions of group g are (kind,
+# sphere), where its shells and angles (mlip.descriptors.factors), functions and columns begin; they end where those of
+# the next row begin; and the largest zeta if they can be computed from moments of the neighbors, 0 if not
+# (mlip.kernels.moments). Functions are sorted by shell, those of shell s from ends[s] to ends[s+1], function f with the
+# angle angle_of[f]; columns has a row of functions for each class. class_of (G,E,E,E) is the class of a center and two
+# neighbors (or twice the one), -1 if there is none.
 Functions = namedtuple(
-    "Functions", "cutoff cutoff_kind weighted weights groups class_of columns shells angles ends angle_of"
+    "Functions", "cutoff cutoff_kind inner weighted weights groups class_of columns shells angles ends angle_of"
 )
 # One group's part of these tables.
-Group = namedtuple("Group", "kind sphere cutoff cutoff_kind class_of columns shells angles ends angle_of degree")
+Group = namedtuple("Group", "kind sphere cutoff cutoff_kind inner class_of columns shells angles ends angle_of degree")
 # Pairs by center: start (N+1), element (N,), element of the neighbor (P,), vectors (P,3).
 Pairs = namedtuple("Pairs", "start element neighbor vectors")
 # Neighbors by center, sphere and element: vector, distance, 1/r, cutoff function f, f'/(f r), place among all pairs.
@@ -41,7 +42,7 @@ Search = namedtuple("Search", "squares kept fc slope place")
 # Triples: places of their neighbors, cos theta, argument of the radial factor, f_ij f_ik, f_jk and f_jk' / r_jk (or
 # another factor of a triple, and its derivatives by r_jk, and in by_j and by_k by r_ij and r_ik, divided by these).
 # Row n of runs has triples first to last of one center (a row of the features) with the same functions: group, class,
-# row, first, last.
+# row, first, last. Narrow functions with r_s have 1 / r_jk in by_j.
 Triples = namedtuple("Triples", "j k cos argument outer fc slope by_j by_k runs")
 
 
@@ -54,9 +55,9 @@ def group_at(functions, g):
     ends = functions.ends[shell + g : shell_end + g + 1]
     shells, angles = functions.shells[shell:shell_end], functions.angles[angle:angle_end]
     angle_of = functions.angle_of[function:function_end]
-    cutoff, cutoff_kind = functions.cutoff[sphere], functions.cutoff_kind[sphere]
     return Group(
-        kind, sphere, cutoff, cutoff_kind, functions.class_of[g], columns, shells, angles, ends, angle_of, degree
+        kind, sphere, functions.cutoff[sphere], functions.cutoff_kind[sphere], functions.inner[sphere],
+        functions.class_of[g], columns, shells, angles, ends, angle_of, degree,
     )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def add_neighbors(center, first_pair, element, vectors, functions, n, filled):
         first[first.shape[0] - 1] = filled + found
         for q in range(found):
             kept[q] = squares[place[q]]
-        cutoff_values(kept[:found], cutoff, functions.cutoff_kind[sphere], fc, slope)
+        cutoff_values(kept[:found], cutoff, functions.inner[sphere], functions.cutoff_kind[sphere], fc, slope)
         for q in range(found):
             p, r = place[q], math.sqrt(kept[q])
             n.x[filled + q], n.y[filled + q], n.z[filled + q] = vectors[p, 0], vectors[p, 1], vectors[p, 2]
@@ -165,8 +166,12 @@ def _shape(group, first, last, n, t):
     real = n.x.dtype.type
     js, ks, cos, argument = t.j[first:last], t.k[first:last], t.cos[first:last], t.argument[first:last]
     outer, fc, slope = t.outer[first:last], t.fc[first:last], t.slope[first:last]
+    r_s = real(group.shells[0, 2]) if group.kind <= WIDE else real(0.0)
     if group.kind == NARROW:
-        cutoff_values(argument, group.cutoff, group.cutoff_kind, fc, slope)
+        cutoff_values(argument, group.cutoff, group.inner, group.cutoff_kind, fc, slope)
+        if r_s != 0.0:
+            for m in range(first, last):
+                t.by_j[m] = real(1.0) / math.sqrt(t.argument[m])
         for m in range(last - first):
             j, k = js[m], ks[m]
             cos[m] *= n.inverse[j] * n.inverse[k]
@@ -187,6 +192,21 @@ def _shape(group, first, last, n, t):
         else:
             for m in range(last - first):
                 argument[m] = real(0.5) * (n.r[js[m]] + n.r[ks[m]])
+    if r_s != 0.0:
+        _move(group.kind, r_s, js, ks, n, argument, t.by_j[first:last])
+
+
+@kernel
+def _move(kind, r_s, js, ks, n, argument, per_jk):
+    """Arguments of Behler's functions with distances from r_s in place of distances."""
+    disjoint()
+    for m in range(js.shape[0]):
+        d_ij, d_ik = n.r[js[m]] - r_s, n.r[ks[m]] - r_s
+        argument[m] = d_ij * d_ij + d_ik * d_ik
+    if kind == NARROW:
+        for m in range(js.shape[0]):
+            d_jk = type(r_s)(1.0) / per_jk[m] - r_s
+            argument[m] += d_jk * d_jk
 
 
 @kernel

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.compiled import CompiledACSF, compiled
-from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
+from mlip.descriptors.compiled import CUTOFFS, CompiledACSF, compiled
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, WITHOUT_INNER_CUTOFF
 from mlip.descriptors.functions import (
     KINDS,
     Bessel,
@@ -23,17 +23,14 @@ from mlip.descriptors.parameters import behler_angular, radial_grid
 from mlip.kernels.angular import CHUNK
 from mlip.kernels.arithmetic import (
     CHANGES,
-    COSINE,
     FEATURES,
     GRADIENTS,
     JACOBIAN,
-    POLYNOMIAL,
-    TANH,
-    cutoff_values,
     logarithm,
     sine_and_cosine,
 )
 from mlip.kernels.compile import cache_folder, kernel
+from mlip.kernels.cutoffs import cutoff_values
 from mlip.kernels.moments import FEWEST, LARGEST
 from mlip.kernels.products import TRIPLES
 from mlip.neighbors import neighbor_pairs
@@ -52,6 +49,8 @@ def parameters(draw):
         "cutoff_function": draw(st.sampled_from(sorted(CUTOFF_FUNCTIONS))),
         "center": draw(st.sampled_from([None, 1, 8])),
     }
+    if values["cutoff_function"] not in WITHOUT_INNER_CUTOFF:
+        values["inner_cutoff"] = draw(st.sampled_from([0.0, 0.9, 1.2]))
     if draw(st.booleans()):
         values["neighbors"] = draw(st.sampled_from([(1,), (8,)] if kind.order == 1 else [(1, 1), (1, 8), (8, 8)]))
     else:
@@ -60,6 +59,8 @@ def parameters(draw):
         values["eta"] = draw(st.sampled_from([0.0, 1e-4, 0.3, 4.0, 16.0]))
     if "r_s" in kind.parameters:
         values["r_s"] = draw(st.floats(0.1 if kind is LogNormal else 0, 4))
+    if kind in (Narrow, Wide):
+        values["r_s"] = draw(st.sampled_from([0.0, 1.3, 2.2]))
     if kind is LogNormal:
         values["width"] = draw(st.sampled_from([0.05, 0.3, 2.0]))
     if "power" in kind.parameters:
@@ -224,12 +225,14 @@ def test_moments_and_triples_are_those_of_the_reference(zetas, numbers):
     all_products_are_those_of(reference, batch)
 
 
-def test_moments_of_weighted_neighbors():
-    """All neighbors as if of one element: many pair with those of the other."""
+@pytest.mark.parametrize("r_s", [(0.0, 0.0), (1.4, 1.4), (0.6, 2.3)])
+def test_moments_of_weighted_neighbors(r_s):
+    """All neighbors as if of one element: many pair with those of the other; also around distances."""
     common = {"weights": ((1, 0.3), (8, 1.7)), "cutoff": 4.0, "eta": 0.03}
-    chosen = [Wide(**common, zeta=zeta, lambda_=sign) for zeta in (1.0, 2.0, 4.0) for sign in (-1.0, 1.0)]
+    shapes = [(zeta, sign) for zeta in (1.0, 2.0, 4.0) for sign in (-1.0, 1.0)]
+    chosen = [Wide(**common, zeta=zeta, lambda_=sign, r_s=r_s[zeta == 2]) for zeta, sign in shapes]
     reference = ACSF(ELEMENTS, chosen)
-    assert compiled(reference).functions.groups[0, 6] == 4
+    assert compiled(reference).functions.groups[:-1, 6].tolist() == ([4] if r_s[0] == r_s[1] else [4, 2])
     all_products_are_those_of(reference, to_batch(droplet(), reference.cutoff)[0])
 
 
@@ -322,14 +325,15 @@ def test_elementary_functions(dtype, tolerance):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 3e-15), (np.float32, 1e-6)])
-@pytest.mark.parametrize(("kind", "name"), [(COSINE, "cosine"), (TANH, "tanh"), (POLYNOMIAL, "polynomial")])
-def test_cutoff_functions_are_those_of_the_reference(kind, name, dtype, tolerance):
-    """Also at distances near zero and next to the cutoff, and their slopes."""
-    r = torch.tensor([1e-3, *np.linspace(0.01, 5.2, 500), 5.3 - 1e-9], dtype=torch.float64, requires_grad=True)
-    expected = CUTOFF_FUNCTIONS[name](r, 5.3)
-    (slope,) = torch.autograd.grad(expected.sum(), r)
-    squares = (r.detach().numpy() ** 2).astype(dtype)
-    value, per_r = np.empty_like(squares), np.empty_like(squares)
-    cutoff_values(squares, 5.3, kind, value, per_r)
-    np.testing.assert_allclose(value, expected.detach(), rtol=0, atol=tolerance)
-    np.testing.assert_allclose(per_r * r.detach().numpy(), slope, rtol=0, atol=tolerance)
+@pytest.mark.parametrize("name", CUTOFF_FUNCTIONS)
+def test_cutoff_functions_are_those_of_the_reference(name, dtype, tolerance):
+    """Also at distances near zero and next to the cutoff, and their slopes; with an inner cutoff as without."""
+    for inner in (0.0,) if name in WITHOUT_INNER_CUTOFF else (0.0, 0.7, 2.6):
+        r = torch.tensor([1e-3, *np.linspace(0.01, 5.2, 500), 5.3 - 1e-9], dtype=torch.float64, requires_grad=True)
+        expected = CUTOFF_FUNCTIONS[name](r, 5.3, **({"inner": inner} if inner else {}))
+        (slope,) = torch.autograd.grad(expected.sum(), r) if expected.requires_grad else (torch.zeros_like(r),)
+        squares = (r.detach().numpy() ** 2).astype(dtype)
+        value, per_r = np.empty_like(squares), np.empty_like(squares)
+        cutoff_values(squares, 5.3, inner, CUTOFFS[name], value, per_r)
+        np.testing.assert_allclose(value, expected.detach(), rtol=0, atol=tolerance)
+        np.testing.assert_allclose(per_r * r.detach().numpy(), slope, rtol=0, atol=tolerance)

@@ -16,6 +16,7 @@ from physics.laws import same
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors import backends
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, WITHOUT_INNER_CUTOFF
 from mlip.descriptors.functions import (
     KINDS,
     AxilrodTeller,
@@ -114,9 +115,19 @@ def test_weights_of_elements():
     check([*of_all, *functions_of(Radial)[:2], *functions_of(Narrow)[:2]], CLUSTER, ALONE, WATER)
 
 
-@pytest.mark.parametrize("name", ["tanh", "polynomial"], ids=lambda name: f"{HOME}-{name}")
+@pytest.mark.parametrize("name", CUTOFF_FUNCTIONS, ids=lambda name: f"{HOME}-{name}")
 def test_each_cutoff_function(name):
-    check([*functions_of(Radial, 3.0, name), *functions_of(Narrow, 2.4, name)], WATER)
+    """The second set also with an inner cutoff, between the distances of the molecule."""
+    inner = 0.0 if name in WITHOUT_INNER_CUTOFF else 1.2
+    narrow = [replace(f, inner_cutoff=inner) for f in functions_of(Narrow, 2.4, name)[:3]]
+    check([*functions_of(Radial, 3.0, name)[:3], *narrow], WATER)
+
+
+@pytest.mark.parametrize("kind", [Narrow, Wide], ids=lambda kind: f"{HOME}-{kind.__name__}")
+def test_moved_functions(kind):
+    """Some at the center, and others around two distances."""
+    moved = [replace(f, r_s=r_s) for f in functions_of(kind)[3:6] for r_s in (0.0, 0.8, 1.9)]
+    check(moved, CLUSTER, WATER)
 
 
 @pytest.mark.parametrize("kind", [Narrow, Shifted], ids=lambda kind: f"{HOME}-{kind.__name__}")

@@ -32,7 +32,7 @@ class Subject:
     """A potential as a law sees it; broken ones replace a field."""
 
     predict: Predict  # all structures in one batch
-    cutoffs: tuple[float, ...]  # Å, of any function
+    cutoffs: tuple[float, ...]  # Å, of any function, inner ones too
     isolated: dict[int, float]  # eV, energy of a lone atom by atomic number
     references: dict[int, float] | None  # eV, the same exactly, if the potential is anchored
 
@@ -50,10 +50,11 @@ def subject_of(
     """The laws' view of a potential; `change` alters each batch on its way, `features` is another backend."""
     elements = potential.elements
     functions = potential.descriptor.functions
+    inner = {function.inner_cutoff for function in functions if function.inner_cutoff}
     ends = set() if potential.repulsion is None else set(potential.repulsion.outer.flatten().tolist())
     return Subject(
         predictor(potential, change, features),
-        tuple(sorted({function.cutoff for function in functions} | ends)),
+        tuple(sorted({function.cutoff for function in functions} | inner | ends)),
         dict(zip(elements, potential.isolated_energies().tolist(), strict=True)),
         dict(zip(elements, potential.reference_energies.tolist(), strict=True)) if potential.anchored else None,
     )

@@ -199,6 +199,31 @@ def per_center() -> list[SymmetryFunction]:
     ]
 
 
+def moved() -> list[SymmetryFunction]:
+    """Behler's angular functions around r_s, some of them by moments of the neighbors, and one at the center."""
+    return [
+        *behler(Narrow, 3.3, r_s=(0.0, 1.1)),
+        *behler(Narrow, 3.3, r_s=(1.9, 0.6))[::3],
+        *behler(Wide, 3.4, r_s=(1.3, 0.7)),
+        *behler(Wide, 3.4, "polynomial", inner=1.2, r_s=(1.3, 0.0))[::3],
+        *weighted(behler(Wide, 3.1, r_s=(2.2, 2.2)), (0.4, 1.2, -0.8)),
+    ]
+
+
+def polynomials() -> list[SymmetryFunction]:
+    """Every polynomial cutoff function, with and without an inner cutoff."""
+    return [
+        *radial(4.1, "polynomial_1", inner=1.3),
+        *radial(3.9, "polynomial_3")[::2],
+        *radial(4.0, "polynomial_4", inner=0.8)[::2],
+        *behler(Narrow, 3.2, "polynomial_1"),
+        *behler(Narrow, 3.3, "polynomial_3", inner=1.7),
+        *behler(Wide, 3.4, "polynomial_4")[::2],
+        *behler(Narrow, 3.1, "polynomial_4", inner=2.1)[::3],
+        *(replace(f, inner_cutoff=1.4) for f in shifted(3.5, "polynomial")[::2]),
+    ]
+
+
 def mixed_cutoffs() -> list[SymmetryFunction]:
     """Every cutoff function and Behler's and ANI's formulas, each at another cutoff, in no order."""
     functions = [
@@ -290,6 +315,18 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
         scaling="half",
     ),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
+    "polynomials": lambda: potential(polynomials(), 17, scaling="half"),
+    "exponential cutoff": lambda: potential(
+        [*radial(4.0, "exponential"), *behler(Narrow, 3.6, "exponential", inner=1.5)], 18, scaling="half"
+    ),
+    "normalized tanh": lambda: potential(
+        [*radial(4.0, "tanh_normalized"), *behler(Narrow, 3.6, "tanh_normalized")], 19
+    ),
+    "inner cutoff": lambda: potential(
+        [*radial(4.0, inner=2.2), *behler(Narrow, 3.6, inner=1.1), *chebyshev(3.3)[:4]], 20, anchored=True
+    ),
+    "hard cutoff": lambda: potential([*radial(4.0, "hard"), *behler(Narrow, 3.6, "hard")], 21, scaling="half"),
+    "moved": lambda: potential(moved(), 22, scaling="half"),
     "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
