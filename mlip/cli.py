@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, cast
 
 from mlip import evaluation_command as evaluation
+from mlip import exchange_command as exchange
 from mlip import inspection, lammps_command
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
@@ -126,6 +127,8 @@ def make_parser() -> argparse.ArgumentParser:
     lammps_command.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
+
+    exchange.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
     p.add_argument("--yaml", action="store_true", help="print a config with every key, its meaning and default instead")

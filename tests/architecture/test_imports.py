@@ -32,7 +32,7 @@ LAYERS = [
     ["run", "evaluation"],
     ["lr_range"],
     ["inspection"],
-    ["studies", "evaluation_command"],
+    ["studies", "evaluation_command", "exchange_command"],
     ["lammps_command"],
     ["cli"],
     ["__main__"],
