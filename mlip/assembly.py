@@ -16,7 +16,7 @@ from mlip.batch import AtomsBatch
 from mlip.config import Config, Data
 from mlip.config.model import AutoSet, ExplicitSet, Function, FunctionSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
-from mlip.data.options import ReadOptions
+from mlip.data.options import Normalization, ReadOptions
 from mlip.data.read import read_structures
 from mlip.descriptors import parameters
 from mlip.descriptors.acsf import ACSF
@@ -41,6 +41,7 @@ def read_options(data: Data, index: str = ":") -> ReadOptions:
         format=data.format,
         energy_unit=data.units.energy,
         length_unit=data.units.length,
+        force_unit=data.units.forces,
         stress_unit=data.units.stress,
         energy_key=data.energy_key,
         forces_key=data.forces_key,
@@ -48,6 +49,7 @@ def read_options(data: Data, index: str = ":") -> ReadOptions:
         virial_key=data.virial_key,
         stress_positive=data.stress_positive,
         virial_positive=data.virial_positive,
+        normalization=None if data.normalization is None else Normalization(**data.normalization.model_dump()),
         index=index,
     )
 
