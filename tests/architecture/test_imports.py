@@ -32,7 +32,7 @@ LAYERS = [
     ["run", "evaluation"],
     ["lr_range"],
     ["inspection"],
-    ["studies", "evaluation_command"],
+    ["studies", "evaluation_command", "conversion"],
     ["cli"],
     ["__main__"],
 ]
