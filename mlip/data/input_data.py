@@ -65,7 +65,8 @@ def read(path: Path, options: ReadOptions) -> list[Structure]:
             )
     chosen = selected(options.index, _count(path), path.name)
     reader = _Reader(options)
-    structures = [reader.structure(block) for block in _blocks(path, chosen)]
+    with np.errstate(over="ignore"):  # what is no longer finite is refused with its place
+        structures = [reader.structure(block) for block in _blocks(path, chosen)]
     if reader.unread["charge"]:
         log.warning("%s: charges of %d atoms are not read; a potential has none", path, reader.unread["charge"])
     if reader.unread["columns"]:
@@ -76,7 +77,9 @@ def read(path: Path, options: ReadOptions) -> list[Structure]:
 
 
 def is_input_data(path: Path) -> bool:
-    """Whether the first word of the file is `begin`."""
+    """Whether the file is called `input.data`, or its first word is `begin`."""
+    if (path.stem if path.suffix in OPENERS else path.name) == "input.data":
+        return True
     try:
         with OPENERS.get(path.suffix, Path.open)(path, mode="rb") as file:
             return bool(file.read(4096).removeprefix(codecs.BOM_UTF8).split()[:1] == [b"begin"])
@@ -166,7 +169,7 @@ class _Reader:
             force /= normalization.conv_energy
             if energy is not None:
                 energy = energy / normalization.conv_energy + len(numbers) * normalization.mean_energy
-        comment = "\n".join(text for text in comments if not STATEMENT.fullmatch(text))
+        comment = "\n".join(comments[1:] if comments and STATEMENT.fullmatch(comments[0]) else comments)
         return Structure(
             numbers=numbers,
             positions=table[:, :3] * length,

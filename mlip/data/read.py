@@ -81,7 +81,7 @@ def detect_format(path: Path) -> str:
         return "ani_hdf5"
     if suffix == ".xyz" and _is_md17_xyz(path):
         return "md17_xyz"
-    if path.name == "input.data" or (suffix not in (".xyz", ".extxyz") and is_input_data(path)):
+    if suffix not in (".xyz", ".extxyz") and is_input_data(path):
         return "input_data"
     return "ase"
 
