@@ -100,10 +100,17 @@ def _numbers(matrix: np.ndarray) -> str:
 def _entry(key: str, value: Any) -> str:
     """key=value; as JSON where a text would be read back as something else, or would break the line."""
     text = key_val_dict_to_str({key: value})
-    if isinstance(value, str) and ("\n" in text or "\r" in text or key_val_str_to_dict(text) != {key: value}):
+    if isinstance(value, str) and not _comes_back(text, key, value):
         escaped = f"_JSON {json.dumps(value)}".replace("\\", "\\\\").replace('"', '\\"')
         text = f'{key_val_dict_to_str({key: 0}).removesuffix("0")}"{escaped}"'
     return text
+
+
+def _comes_back(text: str, key: str, value: str) -> bool:
+    if "\n" in text or "\r" in text:
+        return False
+    found = key_val_str_to_dict(text).get(key)
+    return isinstance(found, str) and found == value
 
 
 def _check_names(structure: Structure) -> None:
