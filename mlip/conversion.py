@@ -55,12 +55,12 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
 def _convert(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from tqdm import tqdm
 
-    from mlip.assembly import read_options
     from mlip.configfile import data_section
     from mlip.data.file_units import FileUnits
     from mlip.data.options import Normalization
     from mlip.data.read import read_structures
     from mlip.data.save import check_target, format_to_write, left_out, save_structures
+    from mlip.reading import read_options
 
     overrides = options.overrides
     if options.index is not None:

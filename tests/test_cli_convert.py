@@ -99,7 +99,7 @@ def test_a_normalized_file(tmp_path):
 def test_mistakes(tmp_path, monkeypatch, arguments, essentials):
     monkeypatch.chdir(tmp_path)
     Path("there.xyz").write_text("mine")
-    assert refused(mlip("convert", *arguments), *essentials)
+    assert refused(mlip("convert", *arguments, "--quiet"), *essentials)
     assert [path.name for path in tmp_path.iterdir()] == ["there.xyz"] and Path("there.xyz").read_text() == "mine"
 
 
@@ -116,13 +116,9 @@ def test_training_on_input_data(tmp_path):
     assert stated.status == 0, stated.err
     text = (tmp_path / "ha.data").read_text().replace("comment units=Hartree,Bohr\n", "")
     (tmp_path / "input.data").write_text(text)
-    unit = "data.units={energy: Hartree, length: Bohr}"
-    assert refused(
-        train(tmp_path, tmp_path / "input.data"), "input.data#0", "does not say its units", "data.units.energy"
-    )
-    named = train(
-        tmp_path, tmp_path / "input.data", unit, "training.epochs=2", "run.overwrite=true", options=("--json",)
-    )
+    again = (tmp_path, tmp_path / "input.data", "run.overwrite=true", "training.epochs=2")
+    assert refused(train(*again), "input.data#0", "does not say its units", "Set data.units.energy")
+    named = train(*again, "data.units={energy: Hartree, length: Bohr}", options=("--json",))
     assert named.status == 0, named.err
     one, other = json.loads(stated.out), json.loads(named.out)
     assert other["test"]["forces_mae"] == pytest.approx(one["test"]["forces_mae"], rel=1e-4)

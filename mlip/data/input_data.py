@@ -23,6 +23,7 @@ from mlip.structure import Structure
 log = logging.getLogger("mlip.data")
 
 ATOM = ("x", "y", "z", "element", "charge", "atomic energy", "fx", "fy", "fz")
+ATOM_NUMBERS = (*ATOM[:3], *ATOM[4:])
 # What a comment may say about the numbers: the first one that does so counts.
 STATEMENT = re.compile(
     r"units=(?P<energy_unit>[^\s,]+),(?P<length_unit>[^\s,]+)"
@@ -87,19 +88,24 @@ def is_input_data(path: Path) -> bool:
         return False
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _texts(path: Path) -> Iterator[str]:
     try:
         with OPENERS.get(path.suffix, Path.open)(path, mode="rt", encoding="utf-8-sig", errors="replace") as file:
-            for number, text in enumerate(file, 1):
-                words = text.split()
-                if words:
-                    yield _Line(number, text, words)
+            yield from file
     except DAMAGED as error:
         raise ValueError(f"{path}: cannot be read, or damaged ({error}). Copy it again") from error
 
 
+def _lines(path: Path) -> Iterator[_Line]:
+    """All lines that are not blank."""
+    for number, text in enumerate(_texts(path), 1):
+        words = text.split()
+        if words:
+            yield _Line(number, text, words)
+
+
 def _count(path: Path) -> int:
-    count = sum(line.words[0] == "begin" for line in _lines(path))
+    count = sum("begin" in text and text.split()[0] == "begin" for text in _texts(path))
     if not count:
         raise ValueError(f"{path}: no line is 'begin', which starts a structure. Check data.format")
     return count
@@ -183,19 +189,21 @@ class _Reader:
 
     def _atoms(self, block: _Block, lines: Sequence[_Line]) -> tuple[np.ndarray, np.ndarray]:
         """Atomic numbers, and x, y, z, charge, atomic energy, fx, fy, fz of each atom."""
-        numbers, rows = np.empty(len(lines), dtype=np.int64), np.empty((len(lines), 8))
-        for place, line in enumerate(lines):
+        numbers: list[int] = []
+        values: list[float] = []
+        for line in lines:
             words = line.words
             if len(words) < 10:
                 raise ValueError(f"{_at(block, line)}; expected nine values: {', '.join(ATOM)}")
             symbol = words[4]
             if symbol not in self._numbers:
                 self._numbers[symbol] = atomic_number(symbol, f"{block.origin}: line {line.number}")
-            numbers[place] = self._numbers[symbol]
-            rows[place] = _values(block, line, [*words[1:4], *words[5:10]], (*ATOM[:3], *ATOM[4:]))
+            numbers.append(self._numbers[symbol])
+            values += _values(block, line, words[1:4] + words[5:10], ATOM_NUMBERS)
             self.unread["columns"] += len(words) > 10
-        self.unread["charge"] += int(np.count_nonzero(rows[:, 3]))
-        return numbers, rows
+        table = np.array(values, dtype=np.float64).reshape(-1, 8)
+        self.unread["charge"] += int(np.count_nonzero(table[:, 3]))
+        return np.array(numbers, dtype=np.int64), table
 
     def _one(self, block: _Block, lines: Sequence[_Line]) -> float | None:
         if len(lines) > 1:

@@ -21,7 +21,7 @@ LAYERS = [
     ["elements"],
     ["configreference"],
     ["neighbors", "pair_search", "data", "configfile"],
-    ["batch"],
+    ["batch", "reading"],
     ["descriptors", "verlet"],
     ["model"],
     ["training", "interfaces", "dynamics"],
