@@ -19,6 +19,7 @@ _HOMES = {
     "load_potential": "mlip.model.checkpoint",
     "read_structures": "mlip.data.read",
     "resume": "mlip.run",
+    "save_structures": "mlip.data.save",
     "to_batch": "mlip.batch",
     "train": "mlip.run",
     "write_extxyz": "mlip.data.write",

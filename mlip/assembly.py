@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from mlip.batch import AtomsBatch
-from mlip.config import Config, Data
+from mlip.config import Config
 from mlip.config.model import AutoSet, ExplicitSet, Function, FunctionSet
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
-from mlip.data.options import ReadOptions
 from mlip.data.read import read_structures
 from mlip.descriptors import parameters
 from mlip.descriptors.acsf import ACSF
@@ -29,29 +28,12 @@ from mlip.model.ranges import fitted_ranges
 from mlip.model.reference import fitted_references, given_references, isolated_references
 from mlip.model.repulsion import ZBL, repulsion_from
 from mlip.model.scaling import fitted_scaling
+from mlip.reading import read_options
 from mlip.structure import Structure
 from mlip.training import optimizers
 from mlip.training.loop import Plan, Stage
 from mlip.training.loss import Loss, Term
 from mlip.training.loss_weights import with_automatic_weights
-
-
-def read_options(data: Data, index: str = ":") -> ReadOptions:
-    """The reader's options from the config."""
-    return ReadOptions(
-        format=data.format,
-        energy_unit=data.units.energy,
-        length_unit=data.units.length,
-        stress_unit=data.units.stress,
-        energy_key=data.energy_key,
-        forces_key=data.forces_key,
-        stress_key=data.stress_key,
-        virial_key=data.virial_key,
-        stress_positive=data.stress_positive,
-        virial_positive=data.virial_positive,
-        index=index,
-    )
-
 
 MAKERS: dict[str, Callable[..., list[SymmetryFunction]]] = {
     "radial": parameters.radial_grid,

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
+from mlip import conversion, inspection, lammps_command
 from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
-from mlip import inspection, lammps_command
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 from mlip.studies import commands as studies
@@ -29,6 +29,7 @@ CONDITIONS = (  # options of md
 
 EXAMPLES = """\
 a potential from a data file, and dynamics with it:
+  mlip convert input.data ethanol.npz data.units='{energy: eV, length: Ang}'
   mlip check config.yaml
   mlip train config.yaml data.train=ethanol.npz run.dir=runs/ethanol training.epochs=100
   mlip evaluate runs/ethanol test.xyz --by config_type
@@ -124,11 +125,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_device_options(p)
 
-    lammps_command.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
-
-    inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
-
-    exchange.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
+    for part in (lammps_command, inspection, conversion, exchange):
+        part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
     p.add_argument("--yaml", action="store_true", help="print a config with every key, its meaning and default instead")

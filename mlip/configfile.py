@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mlip.config import Config, Data
 from mlip.configreference import models_of, tags_of
 
-DATA_SUFFIXES = (".npz", ".xyz", ".extxyz", ".h5", ".hdf5", ".traj", ".db")
+DATA_SUFFIXES = (".npz", ".xyz", ".extxyz", ".h5", ".hdf5", ".data", ".traj", ".db")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -50,7 +50,6 @@ def use_threads(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     import torch
 
-    from mlip.assembly import read_options
     from mlip.configfile import data_section
     from mlip.data.read import read_structures
     from mlip.device import device_of
@@ -63,6 +62,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     )
     from mlip.model.checkpoint import load_potential
     from mlip.model.extrapolation import ExtrapolationCount
+    from mlip.reading import read_options
     from mlip.training.metrics import table
 
     use_threads(options)

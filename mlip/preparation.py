@@ -16,7 +16,6 @@ import torch
 from mlip.assembly import (
     functions_of,
     network_shapes,
-    read_options,
     reference_energies_of,
     repulsion_of,
     with_chosen_functions,
@@ -32,6 +31,7 @@ from mlip.elements import symbol, symbols
 from mlip.fine_tuning import known_references, require_fitting, start_of, with_new_elements
 from mlip.model.potential import Potential
 from mlip.model.targets import less_repulsion
+from mlip.reading import read_options
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 

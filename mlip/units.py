@@ -20,6 +20,16 @@ ENERGY: dict[str, float] = {
 # Factor from the named unit to Å.
 LENGTH: dict[str, float] = {"Ang": 1.0, "Bohr": ase_units.Bohr, "nm": 10.0}
 
+# Factor from the named unit to eV/Å, where it is not the unit of energies over that of lengths.
+FORCE: dict[str, float] = {
+    "eV/Ang": 1.0,
+    "kcal/mol/Ang": ENERGY["kcal/mol"],
+    "kJ/mol/nm": 0.1 * ENERGY["kJ/mol"],
+    "Hartree/Ang": ENERGY["Hartree"],
+    "Hartree/Bohr": ENERGY["Hartree"] / LENGTH["Bohr"],
+    "Rydberg/Bohr": ENERGY["Rydberg"] / LENGTH["Bohr"],
+}
+
 # Factor from the named unit to eV/Å³.
 PRESSURE: dict[str, float] = {
     "eV/Ang^3": 1.0,
@@ -34,7 +44,7 @@ COULOMB: float = ase_units.Hartree * ase_units.Bohr
 
 
 def factor(table: dict[str, float], unit: str, option: str) -> float:
-    """Factor that turns a value in `unit` into eV, Å or eV/Å³.
+    """Factor that turns a value in `unit` into eV, Å, eV/Å or eV/Å³.
 
     Raises:
         ValueError: `unit` is not in `table`; the message names `option` and the units that are.

@@ -10,8 +10,9 @@ from mlip.config.section import Section
 
 EnergyUnit = Literal["eV", "meV", "kcal/mol", "kJ/mol", "Hartree", "Rydberg"]
 LengthUnit = Literal["Ang", "Bohr", "nm"]
+ForceUnit = Literal["eV/Ang", "kcal/mol/Ang", "kJ/mol/nm", "Hartree/Ang", "Hartree/Bohr", "Rydberg/Bohr"]
 PressureUnit = Literal["eV/Ang^3", "GPa", "kbar", "Hartree/Bohr^3"]
-Format = Literal["auto", "md17_npz", "rmd17_npz", "md17_xyz", "ani_hdf5", "ase"]
+Format = Literal["auto", "md17_npz", "rmd17_npz", "md17_xyz", "ani_hdf5", "input_data", "ase"]
 Load = Literal["tension", "compression"]
 
 
@@ -28,9 +29,18 @@ Amount = Annotated[int | float, AfterValidator(_amount)]
 class Units(Section):
     """Units in the file; null: the usual ones of its format."""
 
-    energy: EnergyUnit | None = Field(None, description="unit of energies; forces are in it per length unit")
+    energy: EnergyUnit | None = Field(None, description="unit of energies")
     length: LengthUnit | None = Field(None, description="unit of positions and cells")
+    forces: ForceUnit | None = Field(None, description="unit of forces; null: that of energies over that of lengths")
     stress: PressureUnit | None = Field(None, description="unit of the stress")
+
+
+class Normalization(Section):
+    """E' = (E - atoms * mean_energy) * conv_energy, r' = r * conv_length; the three numbers stand in input.nn."""
+
+    mean_energy: float = Field(description="energy per atom that was taken away, in data.units.energy")
+    conv_energy: float = Field(gt=0, description="factor of energies, 1 / data.units.energy")
+    conv_length: float = Field(gt=0, description="factor of lengths, 1 / data.units.length")
 
 
 class Split(Section):
@@ -50,7 +60,9 @@ class Split(Section):
 class Data(Section):
     """Files, what is read from them, and in which units."""
 
-    train: str = Field(description="file to train on: MD17 .npz or .xyz, extxyz, ANI .h5, or anything ASE reads")
+    train: str = Field(
+        description="file to train on: MD17 .npz or .xyz, extxyz, ANI .h5, n2p2 input.data, or anything ASE reads"
+    )
     valid: str | None = Field(None, description="separate validation file; null: split from data.train")
     test: str | None = Field(None, description="separate test file; null: split from data.train")
     format: Format = Field("auto", description="format of the files; auto decides by name and content")
@@ -68,4 +80,7 @@ class Data(Section):
         "tension", description="load under which the file's stress is positive (ASE: tension)"
     )
     virial_positive: Load = Field("compression", description="load under which the file's virial is positive")
+    normalization: Normalization | None = Field(
+        None, description="taken back from an input.data in normalized units (output.data of nnp-norm); null: physical"
+    )
     split: Split = Split()

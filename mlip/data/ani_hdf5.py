@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from mlip.data.conformers import Conformers
+from mlip.data.file_units import with_stated_units
 from mlip.data.labels import find_key, listing
 from mlip.data.options import ReadOptions, unit_factors
 from mlip.data.selection import selected
@@ -24,41 +26,61 @@ FORCES = ("forces", "force")
 
 
 def read(path: Path, options: ReadOptions) -> list[Structure]:
-    """Molecules in Hartree and Å, unless the user names other units; a NaN label is a missing label.
+    """Molecules in Hartree and Å, unless the file (attributes `e_unit`, `r_unit`) or the user names other units.
+
+    A NaN label is a missing label. Where datasets `index` number all geometries of the file, that is their order.
 
     Source: Smith et al., Sci. Data 4, 170193 (2017) for ANI-1; Sci. Data 7, 134 (2020) for ANI-1x.
 
     Raises:
         ValueError: the file is not HDF5, holds no molecule, or an array is missing or has the wrong shape.
     """
-    factors = unit_factors(options, energy="Hartree", length="Ang")
     try:
         with h5py.File(path, "r") as file:
-            molecules = _load(path, file, options)
+            stated = {key: str(file.attrs[key]) for key in ("e_unit", "r_unit") if key in file.attrs}
+            molecules, order = _load(path, file, options)
     except (OSError, RuntimeError) as error:
         raise ValueError(
             f"{path}: not an HDF5 file, or damaged ({error}). Copy it again, or check data.format"
         ) from error
+    options = with_stated_units(options, path.name, stated, ("e_unit", "r_unit"))
+    factors = unit_factors(options, energy="Hartree", length="Ang")
     structures = []
     for conformers, chosen in molecules:
         structures += conformers.structures(chosen, factors, nan_is_missing=True)
     _report_missing(path, molecules, structures)
-    return structures
+    return [structures[place] for place in order]
 
 
-def _load(path: Path, file: h5py.File, options: ReadOptions) -> list[tuple[Conformers, list[int]]]:
-    """Each molecule of which something is wanted, with the places of the wanted geometries."""
+def _load(
+    path: Path, file: h5py.File, options: ReadOptions
+) -> tuple[list[tuple[Conformers, list[int]]], Sequence[int]]:
+    """Each molecule of which something is wanted, with the places of the wanted geometries; and the order of all."""
     groups = _molecule_groups(path, file)
     energy_key, forces_key = _label_keys(path, groups, options)
     counts = [group[_first(group, POSITIONS)].shape[0] for group in groups]
-    chosen = np.asarray(selected(options.index, sum(counts), path.name))
+    wanted = _numbering(groups, counts)[selected(options.index, sum(counts), path.name)]
+    chosen = np.sort(wanted)
     molecules, start = [], 0
     for group, count in zip(groups, counts, strict=True):
         inside = chosen[(chosen >= start) & (chosen < start + count)] - start
         start += count
         if len(inside):
             molecules.append((_conformers(path, group, energy_key, forces_key), inside.tolist()))
-    return molecules
+    return molecules, np.searchsorted(chosen, wanted).tolist()
+
+
+def _numbering(groups: list[h5py.Group], counts: list[int]) -> np.ndarray:
+    """Which of all geometries, group after group, is the first of the file, the second, and so on."""
+    stacked = np.arange(sum(counts))
+    numbers = []
+    for group, count in zip(groups, counts, strict=True):
+        item = group.get("index")
+        if not (isinstance(item, h5py.Dataset) and item.shape == (count,) and item.dtype.kind in "iu"):
+            return stacked
+        numbers.append(item[()])
+    order = np.argsort(np.concatenate(numbers), kind="stable")
+    return order if np.array_equal(np.concatenate(numbers)[order], stacked) else stacked
 
 
 def _molecule_groups(path: Path, file: h5py.File) -> list[h5py.Group]:

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlip import units
 
 SIGNS = {"tension": 1.0, "compression": -1.0}  # load under which a number is positive -> factor to ASE's sign
+
+
+@dataclass(frozen=True)
+class Normalization:
+    r"""How n2p2 scales a data set: :math:`E' = (E - N \bar e)\, c_E`, :math:`r' = c_r r`, :math:`F' = F c_E / c_r`.
+
+    N atoms; the three numbers are those of `input.nn` with the same names, in the units of the physical data.
+    Source: n2p2, Structure::toNormalizedUnits and the program nnp-norm; Singraber et al., J. Chem. Theory Comput. 15,
+    3075 (2019).
+
+    Raises:
+        ValueError: a number is not finite, or a factor is not positive.
+    """
+
+    mean_energy: float  # e, energy per atom
+    conv_energy: float  # c_E, 1 / energy
+    conv_length: float  # c_r, 1 / length
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not math.isfinite(value) or (name != "mean_energy" and value <= 0):
+                expected = "a finite number" if name == "mean_energy" else "a positive number"
+                raise ValueError(f"data.normalization.{name} is {value}; expected {expected}, as in input.nn")
 
 
 @dataclass(frozen=True)
@@ -20,7 +44,8 @@ class ReadOptions:
 
     format: str = "auto"  # "auto" or a key of `mlip.data.read.READERS`
     energy_unit: str | None = None  # a key of units.ENERGY; also that of the virial
-    length_unit: str | None = None  # a key of units.LENGTH; forces are in energy_unit / length_unit
+    length_unit: str | None = None  # a key of units.LENGTH
+    force_unit: str | None = None  # a key of units.FORCE; None: energy_unit / length_unit
     stress_unit: str | None = None  # a key of units.PRESSURE
     energy_key: str | None = None
     forces_key: str | None = None
@@ -28,6 +53,7 @@ class ReadOptions:
     virial_key: str | None = None
     stress_positive: str = "tension"  # load under which the number in the file is positive
     virial_positive: str = "compression"  # virial = -volume * stress, as QUIP writes it
+    normalization: Normalization | None = None  # of an input.data that n2p2 normalized
     index: str = ":"  # which structures of the file, as a Python index or slice
 
     def __post_init__(self) -> None:
@@ -62,4 +88,5 @@ def unit_factors(options: ReadOptions, energy: str, length: str) -> Factors:
     to_ev = units.factor(units.ENERGY, options.energy_unit or energy, "data.units.energy")
     to_angstrom = units.factor(units.LENGTH, options.length_unit or length, "data.units.length")
     to_stress = units.factor(units.PRESSURE, options.stress_unit or "eV/Ang^3", "data.units.stress")
-    return Factors(to_ev, to_angstrom, to_ev / to_angstrom, to_stress)
+    forces = units.factor(units.FORCE, options.force_unit, "data.units.forces") if options.force_unit else None
+    return Factors(to_ev, to_angstrom, forces or to_ev / to_angstrom, to_stress)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -30,3 +32,14 @@ def _missing(path: Path) -> str:
     close = difflib.get_close_matches(path.name, names, n=5, cutoff=0.5)
     nearby = f"files with close names there: {', '.join(close)}" if close else "no file there has a close name"
     return f"{path}: no such file; {nearby}"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to that becomes `path` at the end; after an error nothing is left of it."""
+    partial = path.with_name(f"partial.{path.name}")  # the ending may ask for compression
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlip.data.input_data import is_input_data
 from mlip.data.labels import listing
 from mlip.data.npz import npz_keys
 from mlip.data.options import DEFAULT_OPTIONS, ReadOptions
@@ -23,6 +24,7 @@ READERS = {
     "rmd17_npz": "mlip.data.rmd17_npz",
     "md17_xyz": "mlip.data.md17_xyz",
     "ani_hdf5": "mlip.data.ani_hdf5",
+    "input_data": "mlip.data.input_data",
     "ase": "mlip.data.extxyz",
 }
 LARGEST_FORCE = 1e3  # eV/Å; nothing near equilibrium comes close
@@ -47,6 +49,10 @@ def read_structures(path: str | Path, options: ReadOptions = DEFAULT_OPTIONS) ->
                 raise ValueError(
                     f"{path}: data.{name} is '{getattr(options, name)}', but a file of format {kind} has no stress"
                 )
+    if options.normalization is not None and kind != "input_data":
+        raise ValueError(
+            f"{path}: data.normalization is given, but a file of format {kind} is never normalized; only input_data is"
+        )
     structures: list[Structure] = import_module(READERS[kind]).read(path, options)
     for structure in structures:
         _check_magnitude(structure)
@@ -55,7 +61,7 @@ def read_structures(path: str | Path, options: ReadOptions = DEFAULT_OPTIONS) ->
 
 
 def detect_format(path: Path) -> str:
-    """The format of a file, from its extension and, for npz and xyz, its content.
+    """The format of a file, from its extension and, where that does not tell, its content.
 
     Raises:
         ValueError: an npz file is damaged or has none of the known sets of arrays.
@@ -75,6 +81,8 @@ def detect_format(path: Path) -> str:
         return "ani_hdf5"
     if suffix == ".xyz" and _is_md17_xyz(path):
         return "md17_xyz"
+    if suffix not in (".xyz", ".extxyz") and is_input_data(path):
+        return "input_data"
     return "ase"
 
 
