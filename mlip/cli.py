@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 from mlip import evaluation_command as evaluation
-from mlip import inspection
+from mlip import inspection, ipi_command
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 from mlip.studies import commands as studies
@@ -106,6 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_device_options(p)
 
+    ipi_command.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
     inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
@@ -177,10 +178,7 @@ def _study(command: Command) -> Callable[[argparse.Namespace], int]:
 
 
 def _md(options: argparse.Namespace) -> int:
-    from ase import Atoms
-    from ase.io import read
-
-    from mlip.data.paths import existing_file
+    from mlip.data.start import read_start
     from mlip.dynamics import Simulation, Unphysical
     from mlip.ensembles import Conditions
     from mlip.interfaces.calculator import MLIPCalculator
@@ -189,15 +187,9 @@ def _md(options: argparse.Namespace) -> int:
     use_threads(options)
     names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed", "largest_force")
     conditions = Conditions(**{name: getattr(options, name) for name in names})
-    start = existing_file(options.start)
-    try:
-        atoms = cast(Atoms, read(str(start.absolute()), do_not_split_by_at_sign=True))
-    except Exception as error:  # ASE's readers raise whatever comes up
-        raise ValueError(
-            f"{start}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"
-        ) from error
+    atoms = read_start(options.start)
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype)
-    if options.output.exists() and options.output.samefile(start):
+    if options.output.exists() and options.output.samefile(options.start):
         raise ValueError(f"--output is {options.output}, the start itself; choose another file")
     simulation = Simulation(
         atoms, conditions, options.output, interval=options.interval, potential=fingerprint(atoms.calc.potential)
