@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
-from mlip import conversion, inspection, lammps_command
+from mlip import conversion, inspection, ipi_command, lammps_command
 from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, use_threads
@@ -125,7 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_device_options(p)
 
-    for part in (lammps_command, inspection, conversion, exchange):
+    for part in (lammps_command, ipi_command, inspection, conversion, exchange):
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
@@ -197,10 +197,7 @@ def _study(command: Command) -> Callable[[argparse.Namespace], int]:
 
 
 def _md(options: argparse.Namespace) -> int:
-    from ase import Atoms
-    from ase.io import read
-
-    from mlip.data.paths import existing_file
+    from mlip.data.start import read_start
     from mlip.dynamics import Simulation, Unphysical
     from mlip.ensembles import Conditions
     from mlip.interfaces.calculator import MLIPCalculator
@@ -208,18 +205,12 @@ def _md(options: argparse.Namespace) -> int:
 
     use_threads(options)
     conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS})
-    start = existing_file(options.start)
-    try:
-        atoms = cast(Atoms, read(str(start.absolute()), do_not_split_by_at_sign=True))
-    except Exception as error:  # ASE's readers raise whatever comes up
-        raise ValueError(
-            f"{start}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"
-        ) from error
+    atoms = read_start(options.start)
     watch = "ignore" if options.on_extrapolation == "ignore" else "count"
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype, extrapolation=watch)
     if options.on_extrapolation == "stop":
         atoms.calc.require_ranges()
-    if options.output.exists() and options.output.samefile(start):
+    if options.output.exists() and options.output.samefile(options.start):
         raise ValueError(f"--output is {options.output}, the start itself; choose another file")
     simulation = Simulation(
         atoms, conditions, options.output, interval=options.interval, potential=fingerprint(atoms.calc.potential)

@@ -33,8 +33,7 @@ LAYERS = [
     ["lr_range"],
     ["inspection"],
     ["studies", "evaluation_command", "exchange_command", "conversion"],
-    ["lammps_command"],
-    ["lammps_command"],
+    ["lammps_command", "ipi_command"],
     ["cli"],
     ["__main__"],
 ]
