@@ -133,7 +133,7 @@ def test_calculator_stops():
     atoms = ase_atoms(structure)
     atoms.calc = MLIPCalculator(potential, extrapolation="stop", largest_extrapolation=0.9 * severity)
     for _ in range(2):
-        with pytest.raises(Extrapolated, match=r"atom \d+ \(\w+\) is .* outside of it in .*, more than"):
+        with pytest.raises(Extrapolated, match=r"atom \d+ \(\w+\) is outside of .* by .* in .*, and largest_extr"):
             atoms.get_forces()
     atoms.calc = MLIPCalculator(potential, extrapolation="stop", largest_extrapolation=1.1 * severity)
     atoms.get_forces()
@@ -164,7 +164,10 @@ def test_counts():
     assert shown[0] == {"atoms": 6, "outside": 3, "largest": 0.5} and shown[1]["outside"] == 0
     assert found["worst"]["step"] == 7 and found["worst"]["atom"] == 2
     assert found["worst"]["function"] == str(potential.descriptor.functions[2])
-    assert "in 2 of 3 steps, first in 7" in count.text() and "3 of 6; worst in 7: atom 2" in count.text()
+    assert "in 2 of 3 steps, 0 of them by more" in count.text() and "first in step 7" in count.text()
+    assert "3 of 6; worst in step 7: atom 2" in count.text()
+    count.add(numbers, Outside(np.array([0.3, 1.1, 0.0]), np.array([1, 0, -1]), np.array([1, 1, 0])), 9)
+    assert count.results()["steps_far_outside"] == 1 and "worst in step 9: atom 1" in count.text()
     potential.ranges = unknown_ranges(*potential.ranges.lowest.shape)
     assert count.results() is None and "not watched" in count.text()
 
