@@ -102,7 +102,7 @@ def force_constants(atoms: Atoms, repeat: int, displacement: float) -> Phonons:
 
 
 def frequencies(phonons: Phonons, points: np.ndarray) -> np.ndarray:
-    """Frequencies (THz; points x modes, lowest first) at points in reciprocal lattice vectors; imaginary is negative."""
+    """Frequencies (THz, points x modes, ascending) at points in reciprocal lattice vectors; negative is imaginary."""
     return np.sort(THZ * phonons.band_structure(points, verbose=False), axis=1)
 
 

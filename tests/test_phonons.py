@@ -11,12 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.calculators.tersoff import Tersoff, TersoffParameters
-from ase.io import write
-from interfaces.trained import train
+from interfaces.trained import silicon, tersoff
 
 from mlip.interfaces.calculator import MLIPCalculator
 
@@ -74,49 +70,14 @@ def test_sound():
     assert 0.003 < near[0] < 0.1
 
 
-SILICON = TersoffParameters(
-    A=1830.8, B=471.18, lambda1=2.4799, lambda2=1.7322, lambda3=0.0, beta=1.1e-6, gamma=1.0, m=3.0, n=0.78734,
-    c=100390.0, d=16.217, h=-0.59825, R=2.85, D=0.15
-)  # fmt: skip
-
-
-def tersoff():
-    """Silicon(C) of Tersoff, Phys. Rev. B 38, 9902 (1988): a known potential with measured-like phonons."""
-    return Tersoff({("Si", "Si", "Si"): SILICON})
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A potential trained on cells of Tersoff's silicon."""
-    folder, generator = tmp_path_factory.mktemp("silicon"), np.random.default_rng(1)
-    frames = []
-    for _ in range(120):
-        atoms = bulk("Si", cubic=True, a=5.43)
-        atoms.set_cell(atoms.cell @ (np.eye(3) + generator.normal(scale=0.01, size=(3, 3))), scale_atoms=True)
-        atoms.positions += generator.normal(scale=0.05, size=(8, 3))
-        atoms.calc = tersoff()
-        results = {name: getattr(atoms, f"get_{name}")() for name in ("potential_energy", "forces", "stress")}
-        atoms.calc = SinglePointCalculator(atoms, energy=results.pop("potential_energy"), **results)
-        frames.append(atoms)
-    write(folder / "silicon.xyz", frames, format="extxyz")
-    outcome = train(
-        folder, folder / "silicon.xyz",
-        "model.descriptor=[{set: radial, cutoff: 4, count: 8}, {set: angular, cutoff: 3.6}]",
-        "model.networks.hidden=[16]", "training.epochs=60", "training.batch_size=4", "training.optimizer={name: soap}",
-        "data.index=:120", "data.split={valid: 10}",
-    )  # fmt: skip
-    assert outcome.status == 0, outcome.err
-    return folder / "run"
-
-
 def run_script(*options):
     command = [sys.executable, str(SCRIPTS / "phonons_silicon.py"), *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_a_potential_has_the_phonons_of_what_it_was_trained_on(run, tmp_path):
+def test_a_potential_has_the_phonons_of_what_it_was_trained_on(tmp_path):
     """The whole way, from data to the script's table, ends where Tersoff's potential itself leads."""
-    done = run_script(run, "--output", tmp_path / "figure.svg")
+    done = run_script(silicon(), "--output", tmp_path / "figure.svg")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["repeat"] == 5 and result["lowest"] > -1e-3
@@ -134,9 +95,9 @@ def test_a_potential_has_the_phonons_of_what_it_was_trained_on(run, tmp_path):
     assert "<svg" in figure and len(figure) > 10_000
 
 
-def test_a_larger_supercell_changes_nothing(run):
+def test_a_larger_supercell_changes_nothing():
     """The default holds every force constant of a potential, so that waves between those that fit are exact as well."""
-    calculator = MLIPCalculator(run, dtype="float64")
+    calculator = MLIPCalculator(silicon(), dtype="float64")
     atoms = script.relaxed(calculator)
     repeat = script.smallest_repeat(atoms, 2 * calculator.potential.cutoff)
     points = np.array([[0.13, 0.21, 0.32], [0.4, 0.05, 0.11]])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
+from ase.io import write
 from physics import zoo
 
 from interfaces.trained import alcu, crystal, ethanol, molecule
@@ -157,3 +161,16 @@ def test_mistakes_are_named():
         TorchSimModel(ethanol(), precision="float16")
     with pytest.raises(ValueError, match="keeps its own"):
         TorchSimModel(potential, precision="float64")
+
+
+@pytest.mark.filterwarnings("ignore:Optimize has reached max steps")
+def test_the_example_of_the_page(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "torchsim.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert "runs/ethanol" in block
+    monkeypatch.chdir(tmp_path)
+    write("starts.xyz", [molecule(), molecule()], format="extxyz")
+    names = {}
+    exec(compile(block.replace("runs/ethanol", str(ethanol())), "docs/torchsim.md", "exec"), names)
+    assert names["energies"].shape == (2,) and torch.isfinite(names["energies"]).all()
+    assert (names["final"].positions != names["relaxed"].positions).all()
