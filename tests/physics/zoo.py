@@ -356,7 +356,9 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
         [*radial(4.0, "tanh_normalized"), *behler(Narrow, 3.6, "tanh_normalized")], 19
     ),
     "inner cutoff": lambda: potential(
-        [*radial(4.0, inner=2.2), *behler(Narrow, 3.6, inner=1.1), *chebyshev(3.3)[:4]], 20, anchored=True
+        [*radial(4.0, inner=2.3), *behler(Narrow, 3.6, inner=1.1), *chebyshev(3.2)[:4]],
+        20,
+        anchored=True,
     ),
     "hard cutoff": lambda: potential([*radial(4.0, "hard"), *behler(Narrow, 3.6, "hard")], 21, scaling="half"),
     "moved": lambda: potential(moved(), 22, scaling="half"),
