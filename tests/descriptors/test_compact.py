@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mlip.batch import pair_vectors, to_batch
+from mlip.descriptors import backends as backends_of_devices
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compact_functions import SHAPES, core
 from mlip.descriptors.compiled import CompiledACSF
@@ -125,6 +126,13 @@ def test_weights_are_products_with_sums_over_all_elements(backend):
             backend(d)(batch.numbers, batch.pairs, pair_vectors(batch)).numpy() for d in (descriptor, single)
         )
         np.testing.assert_allclose(found[:, 0], apart @ [math.prod(of) for of in named], rtol=1e-13)
+
+
+def test_on_a_cuda_device_they_are_left_to_the_reference(ethanol, monkeypatch):
+    descriptor, _ = ethanol
+    monkeypatch.setattr(backends_of_devices, "has_triton", lambda: True)
+    assert backends_of_devices.fastest(descriptor, torch.device("cuda")) is descriptor
+    assert isinstance(backends_of_devices.fastest(descriptor, torch.device("cpu")), CompiledACSF)
 
 
 INTERVALS = {  # shape, edges -> second derivative by x = |theta - center| / width where the angle is 0 and 180 degrees

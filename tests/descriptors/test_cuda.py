@@ -111,14 +111,6 @@ def test_each_formula(kind):
     check(functions_of(kind), CLUSTER, ALONE, WATER)
 
 
-def test_functions_without_a_kernel_are_left_to_the_reference(monkeypatch):
-    monkeypatch.setattr(backends, "has_triton", lambda: True)
-    with_kernels = ACSF((H, O), functions_of(Radial))
-    without = ACSF((H, O), [*functions_of(Radial), *zoo.compact()[:1]])
-    assert isinstance(backends.fastest(with_kernels, torch.device("cuda")), CudaACSF)
-    assert backends.fastest(without, torch.device("cuda")) is without
-
-
 def test_weights_of_elements():
     """Two sets of weights beside functions of named elements; for the second, hydrogen does not count."""
     sets = [((H, 0.3), (O, 1.6)), ((O, -0.7),)]
