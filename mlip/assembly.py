@@ -25,6 +25,7 @@ from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential, require_within
+from mlip.model.ranges import fitted_ranges
 from mlip.model.reference import fitted_references, given_references, isolated_references
 from mlip.model.repulsion import ZBL, repulsion_from
 from mlip.model.scaling import fitted_scaling
@@ -173,7 +174,7 @@ def make_potential(
     references: Sequence[float],
     features: Sequence[Tensor],
 ) -> Potential:
-    """A potential with scaling from the features of each element's training atoms, and random weights.
+    """A potential with scaling and ranges from the features of each element's training atoms, and random weights.
 
     `structures` are those to train on, less the repulsion.
     """
@@ -189,6 +190,7 @@ def make_potential(
         energy_scale=energy_scale(structures),
         anchored=config.model.reference_energies.method in ("isolated", "given"),
         repulsion=repulsion_of(config, descriptor),
+        ranges=fitted_ranges(features),
     )
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, cast
 
 from mlip import evaluation_command as evaluation
-from mlip import inspection
+from mlip import inspection, lammps_command
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 from mlip.studies import commands as studies
@@ -104,7 +104,22 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
     )
+    p.add_argument(
+        "--on-extrapolation",
+        default="warn",
+        metavar="WHAT",
+        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
+    )
+    p.add_argument(
+        "--largest-extrapolation",
+        type=float,
+        default=1.0,
+        metavar="WIDTHS",
+        help="how far outside of a function's range, in its widths, stop allows (default: 1)",
+    )
     add_device_options(p)
+
+    lammps_command.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     inspection.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
@@ -187,7 +202,8 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.model.checkpoint import fingerprint
 
     use_threads(options)
-    names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed", "largest_force")
+    names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed")
+    names += ("largest_force", "on_extrapolation", "largest_extrapolation")
     conditions = Conditions(**{name: getattr(options, name) for name in names})
     start = existing_file(options.start)
     try:
@@ -196,7 +212,10 @@ def _md(options: argparse.Namespace) -> int:
         raise ValueError(
             f"{start}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"
         ) from error
-    atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype)
+    watch = "ignore" if options.on_extrapolation == "ignore" else "count"
+    atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype, extrapolation=watch)
+    if options.on_extrapolation == "stop":
+        atoms.calc.require_ranges()
     if options.output.exists() and options.output.samefile(start):
         raise ValueError(f"--output is {options.output}, the start itself; choose another file")
     simulation = Simulation(
@@ -217,6 +236,8 @@ def _md(options: argparse.Namespace) -> int:
         "{steps} steps, {time_ps:.3f} ps in {seconds:.1f} s ({ms_per_step:.2f} ms per step); mean temperature "
         "{mean_temperature:.0f} K" + conserved + "; trajectory in {output}"
     ).format(**summary, output=options.output)
+    if simulation.extrapolation is not None:
+        text += f"\n{simulation.extrapolation.text()}"
     if stop.number:
         print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)
     _print(options, summary, text)

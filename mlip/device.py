@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
+
+# A rank's number among those on its machine, as Open MPI, MPICH and SLURM tell it.
+LOCAL_RANK = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 
 
 def device_of(name: str) -> torch.device:
@@ -24,6 +28,15 @@ def device_of(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device is {name}; torch sees {torch.cuda.device_count()} CUDA devices. Use auto or cpu")
     return device
+
+
+def device_of_rank(name: str) -> torch.device:
+    """The device by name for one of the ranks on a machine: "auto" and "cuda" share its GPUs out among them."""
+    gpus = torch.cuda.device_count()
+    if name in ("auto", "cuda") and gpus:
+        rank = next((int(os.environ[variable]) for variable in LOCAL_RANK if variable in os.environ), 0)
+        name = f"cuda:{rank % gpus}"
+    return device_of(name)
 
 
 def configure_cpu(threads: int, matrix_threads: int | None = None) -> None:

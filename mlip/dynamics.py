@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mlip.batch import OverlappingAtoms
 from mlip.ensembles import INNER_STATE, Conditions, make_dynamics, set_velocities
+from mlip.model.extrapolation import ExtrapolationCount, worst_of
 from mlip.trajectory import TrajectoryFile, load_state, save_state
 
 # A run that changed these on the way would be no run; its files could not tell.
@@ -51,6 +52,9 @@ class Simulation:
         self.generator = np.random.default_rng(conditions.seed)
         self.step = 0
         self.dynamics: Any = None
+        self.extrapolation: ExtrapolationCount | None = None
+        if conditions.on_extrapolation != "ignore":
+            self.extrapolation = ExtrapolationCount(atoms.calc.potential, "step")
         self._initial: float | None = None  # conserved energy at the start, eV
         # Frames, bytes, and bytes of the log, up to the last step that is a multiple of the interval.
         self._written = (0, 0, 0)
@@ -109,11 +113,12 @@ class Simulation:
 
     def run(
         self, steps: int, *, quiet: bool = False, should_stop: Callable[[], bool] = lambda: False
-    ) -> dict[str, float | int]:
+    ) -> dict[str, Any]:
         """Run until `steps` steps from the start are done, or `should_stop`; returns a summary.
 
         Raises:
-            Unphysical: a coordinate or force is not finite, or a force is larger than the conditions allow.
+            Unphysical: a coordinate or force is not finite, a force is larger than the conditions allow, or features
+                are farther outside of the training set's.
         """
         assert self.dynamics is not None, "start or restart comes first"
         if steps < 0:
@@ -145,6 +150,7 @@ class Simulation:
             "mean_temperature": float(np.mean(temperatures)),
             **self._conservation(),
             "time_ps": self.step * self.conditions.timestep * 1e-3,
+            **({"extrapolation": self.extrapolation.results()} if self.extrapolation else {}),
         }
 
     def _advance(self) -> None:
@@ -167,6 +173,18 @@ class Simulation:
         if largest > self.conditions.largest_force:
             atom = int(np.abs(forces).max(axis=1).argmax())
             self._fail(f"the force on atom {atom} is {largest:.3g} eV/Å, above {self.conditions.largest_force:g}")
+        if self.extrapolation is not None:
+            self._watch(self.extrapolation)
+
+    def _watch(self, count: ExtrapolationCount) -> None:
+        """Count the atoms outside of the training set's features, once a step."""
+        calculator = self.atoms.calc
+        calculator.get_property("extrapolation", self.atoms)
+        count.add(self.atoms.numbers, calculator.outside, self.step)
+        worst = worst_of(calculator.potential, self.atoms.numbers, calculator.outside)
+        largest = self.conditions.largest_extrapolation
+        if self.conditions.on_extrapolation == "stop" and worst is not None and worst.severity > largest:
+            self._fail(f"{worst}, more than {largest:g}")
 
     def _fail(self, reason: str) -> None:
         path = self.trajectory.path.with_name(self.trajectory.path.name + ".failed.xyz")

@@ -13,6 +13,7 @@ from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_mom
 from ase.md.verlet import VelocityVerlet
 
 ENSEMBLES = ("nve", "langevin", "nose-hoover", "npt", "npt-flexible")
+ON_EXTRAPOLATION = ("ignore", "warn", "stop")
 
 # What an integrator carries from step to step besides positions, momenta and cell.
 INNER_STATE: dict[str, tuple[str, ...]] = {
@@ -45,11 +46,15 @@ class Conditions:
     seed: int = 1
     largest_force: float = 200.0  # eV/Å, beyond which the run is stopped
     largest_drift: float = 1.0  # eV/atom of the conserved energy, beyond which the run is stopped
+    on_extrapolation: str = "ignore"  # atoms outside of the training set's features; "warn" counts them
+    largest_extrapolation: float = 1.0  # widths of a function's range outside of it, beyond which "stop" stops
 
     def __post_init__(self) -> None:
         if self.ensemble not in ENSEMBLES:
             raise ValueError(f"--ensemble is '{self.ensemble}'; known: {', '.join(ENSEMBLES)}")
-        for name in ("timestep", "friction", "largest_force", "largest_drift"):
+        if self.on_extrapolation not in ON_EXTRAPOLATION:
+            raise ValueError(f"--on-extrapolation is '{self.on_extrapolation}'; known: {', '.join(ON_EXTRAPOLATION)}")
+        for name in ("timestep", "friction", "largest_force", "largest_drift", "largest_extrapolation"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"--{name.replace('_', '-')} is {value}; expected a positive number")

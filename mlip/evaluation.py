@@ -17,6 +17,7 @@ from mlip.batch import AtomsBatch, Properties
 from mlip.data.write import to_atoms
 from mlip.model.committee import Spread, spread
 from mlip.model.evaluate import evaluate
+from mlip.model.extrapolation import ExtrapolationCount, WatchedFeatures
 from mlip.model.potential import Potential
 from mlip.preparation import require_known
 from mlip.structure import Structure
@@ -35,13 +36,15 @@ def evaluate_structures(
     shift: bool = False,
     quiet: bool = True,
     spreads: Sequence[Spread] = (),
+    extrapolation: ExtrapolationCount | None = None,
 ) -> tuple[dict[str, dict[str, Any]], list[Properties]]:
     """Errors of all structures and of each group, and the predictions one by one.
 
     `by` names an info entry whose values are the groups; structures without it are the group "-". With `shift` the
     errors are those after the mean error of the energy per atom is taken from all energies, as where the zero of the
     labels is another one than the potential's; "all" then holds it as energy_shift_per_atom (eV). With the `spreads` of
-    the structures (`committee_spreads`) the errors are also compared with these.
+    the structures (`committee_spreads`) the errors are also compared with these. `extrapolation` counts the atoms
+    outside of the training set's features on the way, and "all" then holds its results.
 
     Raises:
         ValueError: no structure has that entry, or the potential does not know an element.
@@ -51,12 +54,17 @@ def evaluate_structures(
         known = sorted({name for structure in structures for name in structure.info})
         raise ValueError(f"--by {by}: no structure has that entry; found {', '.join(known) or 'none at all'}")
     examples = Examples(structures, potential.cutoff, potential.device)
+    watched = WatchedFeatures(potential) if extrapolation else None
     predictions: list[Properties] = []
     bar = tqdm(total=len(structures), unit="structure", disable=quiet, dynamic_ncols=True)
     for chunk in examples.chunks():
         batch, _, _ = examples.take(chunk)
-        predicted = evaluate(potential, batch).to(torch.device("cpu"))
-        predictions += _singles(predicted, [len(structures[number]) for number in chunk])
+        predicted = evaluate(potential, batch, features=watched).to(torch.device("cpu"))
+        sizes = [len(structures[number]) for number in chunk]
+        if extrapolation and watched:
+            for number, outside in zip(chunk, watched.outside.split(sizes), strict=True):
+                extrapolation.add(structures[number].numbers, outside, structures[number].origin)
+        predictions += _singles(predicted, sizes)
         bar.update(len(chunk))
     bar.close()
     total = _Comparison()
@@ -70,6 +78,8 @@ def evaluate_structures(
             groups[str(structure.info.get(by, "-"))].add(shifted, *labelled)
     named = {f"{by}={name}" if name == "all" else name: groups[name].results() for name in sorted(groups)}
     whole = {**total.results(), **({"energy_shift_per_atom": offset} if shift else {})}
+    if extrapolation:
+        whole["extrapolation"] = extrapolation.results()
     return {"all": whole, **named}, predictions
 
 

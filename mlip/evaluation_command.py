@@ -62,6 +62,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         write_predictions,
     )
     from mlip.model.checkpoint import load_potential
+    from mlip.model.extrapolation import ExtrapolationCount
     from mlip.training.metrics import table
 
     use_threads(options)
@@ -76,6 +77,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     dtype = getattr(torch, options.dtype) if options.dtype else None
     potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
     structures = read_structures(data.train, read_options(data, index=data.index))
+    extrapolation = ExtrapolationCount(potential, "structure")
     spreads = committee_spreads(potential, structures)
     results, predictions = evaluate_structures(
         potential,
@@ -84,12 +86,14 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         shift=options.shift,
         quiet=options.quiet or options.json,
         spreads=spreads,
+        extrapolation=extrapolation,
     )
     if options.output:
         write_predictions(options.output, structures, predictions, spreads)
     text, offset = table(results), results["all"].get("energy_shift_per_atom", 0.0)
     if options.shift:
         text += f"\nenergies after taking {1e3 * offset:+.2f} meV/atom from all of them"
+    text += f"\n{extrapolation.text()}"
     if options.worst:
         worst = worst_structures(structures, predictions, options.worst, offset)
         return {**results, "worst": worst}, f"{text}\n{worst_table(worst)}"

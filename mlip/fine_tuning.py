@@ -24,6 +24,7 @@ from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
 from mlip.model.evaluate import evaluate
 from mlip.model.networks import AtomicNetworks, activation_of_layers, short_activation
 from mlip.model.potential import Potential
+from mlip.model.ranges import fitted_ranges
 from mlip.model.scaling import fitted_scaling
 from mlip.model.transfer import anchor, take_over
 from mlip.structure import Structure
@@ -156,6 +157,7 @@ def continued_potential(
         networks.to(getattr(torch, config.run.dtype)),
         [0.0] * len(descriptor.elements),
         repulsion=repulsion_of(config, descriptor),
+        ranges=fitted_ranges(features),
     ).to(train.device)
     seen = {z for z, values in zip(descriptor.elements, features, strict=True) if len(values)}
     take_over(potential, start, rescaled=seen if config.training.fine_tuning.scaling == "refit" else ())

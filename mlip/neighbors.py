@@ -30,8 +30,9 @@ def neighbor_pairs(
     pbc: Bool[np.ndarray, "3"],
     cutoff: float,
     threads: int = 1,
+    centers: int | None = None,
 ) -> PairsShiftsDistances:
-    """All directed pairs closer than the cutoff, with periodic images.
+    """All directed pairs closer than the cutoff, with periodic images; only the first atoms, `centers`, are centers.
 
     Returns:
         pairs (center, neighbor), sorted by center, then neighbor, then shift; shifts, the whole lattice vectors added
@@ -52,19 +53,22 @@ def neighbor_pairs(
         raise ValueError(
             f"positions hold {positions[row]} in row {row}; expected finite numbers of at most {FARTHEST:g} Å"
         )
+    centers = len(positions) if centers is None else centers
     if not has_kernels():
-        return by_vesin(positions, cell, pbc, cutoff)
+        pairs, shifts, distances = by_vesin(positions, cell, pbc, cutoff)
+        count = int(np.searchsorted(pairs[0], centers))
+        return pairs[:, :count], shifts[:count], distances[:count]
     limit = _largest_square(cutoff)
     if len(positions) <= DIRECT and not pbc.any():
-        return kernels.direct(positions, *_NO_LATTICE, limit)
+        return kernels.direct(positions, *_NO_LATTICE, limit, centers)
     box = completed_cell(cell, pbc)
     inverse = _inverse(box)
     # Lattice vectors within which a neighbor is found, with room for the rounding of fractional coordinates.
     margin = cutoff * np.linalg.norm(inverse, axis=0)
     margin = margin + 1e-10 * (1 + margin + farthest * np.abs(inverse).sum(axis=0))
     if len(positions) <= DIRECT:
-        return kernels.direct(positions, box, inverse, np.where(pbc, margin, 0.0), limit)
-    return _by_grid(positions, box, inverse, margin, pbc, limit, threads)
+        return kernels.direct(positions, box, inverse, np.where(pbc, margin, 0.0), limit, centers)
+    return _by_grid(positions, box, inverse, margin, pbc, limit, threads, centers)
 
 
 def _inverse(box: np.ndarray) -> np.ndarray:
@@ -93,6 +97,7 @@ def _by_grid(
     pbc: np.ndarray,
     limit: float,
     threads: int,
+    centers: int,
 ) -> PairsShiftsDistances:
     atoms = len(positions)
     low, length = np.zeros(3), np.ones(3)
@@ -109,7 +114,7 @@ def _by_grid(
     reach = (margin * scale).astype(np.int64) + 1
     grid = kernels.sorted_into_bins(positions, inverse, low, scale, bins, reach, pbc)
 
-    counts, start = np.empty(atoms, dtype=np.int64), np.zeros(atoms + 1, dtype=np.int64)
+    counts, start = np.empty(centers, dtype=np.int64), np.zeros(centers + 1, dtype=np.int64)
     threads = min(threads, 1 + atoms // ATOMS_PER_THREAD)
     _in_ranges(lambda a, b: kernels.count_pairs(a, b, grid, box, limit, counts), atoms, threads)
     np.cumsum(counts, out=start[1:])

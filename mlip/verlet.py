@@ -11,7 +11,7 @@ from mlip.kernels import has_kernels
 from mlip.structure import Structure
 
 if has_kernels():
-    from mlip.kernels.neighbors import longest_move
+    from mlip.kernels import neighbors as kernels
 
 
 class VerletList:
@@ -76,7 +76,7 @@ class VerletList:
             deformation = np.linalg.solve(old.cell, cell)
             strain = float(np.linalg.norm(deformation - np.eye(3), 2))
             affine = old.positions @ deformation
-        moved = _longest_move(positions, affine)
+        moved = longest_move(positions, affine)
         return 2 * moved + strain * (self.cutoff + self.skin) < self.skin
 
 
@@ -85,8 +85,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.tobytes() == other.tobytes()
 
 
-def _longest_move(positions: np.ndarray, before: np.ndarray) -> float:
+def longest_move(positions: np.ndarray, before: np.ndarray) -> float:
     """The longest way that an atom has gone; NaN if one is."""
     if has_kernels():
-        return longest_move(positions, before)
-    return float(np.linalg.norm(positions - before, axis=1).max())
+        return kernels.longest_move(positions, before)
+    return float(np.linalg.norm(positions - before, axis=1).max(initial=0.0))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.io import read, write
 from interfaces.command import mlip
 from interfaces.trained import ALCU, ETHANOL, alcu, ethanol, train
@@ -24,7 +25,9 @@ def test_the_errors_of_the_test_set_are_those_of_the_run(tmp_path):
     assert trained.status == 0, trained.err
     results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
     outcome = mlip("evaluate", tmp_path / "run", tmp_path / "test.xyz", "--json")
-    assert json.loads(outcome.out) == {"all": pytest.approx(results["test"], rel=1e-12)}, "sums in another order"
+    found = json.loads(outcome.out)
+    assert found["all"].pop("extrapolation")["structures"] == 16
+    assert found == {"all": pytest.approx(results["test"], rel=1e-12)}, "sums in another order"
     printed = mlip("evaluate", tmp_path / "run" / "potential.pt", tmp_path / "test.xyz", "--quiet").out.splitlines()
     assert printed[2].split()[1:] == trained.out.splitlines()[4].split()[1:], "the same row but for its name"
 
@@ -33,6 +36,7 @@ def test_the_command_and_the_function_agree_with_errors_by_hand():
     found = json.loads(mlip("evaluate", alcu(), ALCU, "data.index='20:30'", "--json").out)["all"]
     structures = read_structures(ALCU, ReadOptions(index="20:30"))
     results, predictions = evaluate_structures(load_potential(alcu()), structures)
+    del found["extrapolation"]
     assert results == {"all": found}
     pairs = list(zip(predictions, structures, strict=True))
     energy = np.array([(float(p.energy[0]) - s.energy) / len(s) for p, s in pairs])
@@ -129,3 +133,20 @@ def test_data_without_labels(tmp_path):
     outcome = mlip("evaluate", alcu(), tmp_path / "bare.xyz", "--output", tmp_path / "predictions.xyz", "--json")
     assert json.loads(outcome.out) == {"all": {"structures": 3}}
     assert all(np.isfinite(frame.info["mlip_energy"]) for frame in read(tmp_path / "predictions.xyz", ":"))
+
+
+def test_atoms_outside_of_the_training_set_are_counted(tmp_path):
+    """None of its own structures, and the one that is stretched, by name."""
+    own = mlip("evaluate", ethanol(), ETHANOL, "data.index=:60", "--json")
+    found = json.loads(own.out)["all"]["extrapolation"]
+    assert found["structures"] == 60 and found["structures_outside"] <= 20, "it was trained on 40 of them"
+    assert found["elements"]["H"]["atoms"] == 360
+    frames = [Atoms(s.numbers, s.positions, info={"energy": s.energy}) for s in read_structures(ETHANOL)[:3]]
+    hydrogen = int(np.flatnonzero(frames[1].numbers == 1)[0])
+    frames[1].positions[hydrogen] *= 1.5
+    write(tmp_path / "stretched.xyz", frames, format="extxyz")
+    outcome = mlip("evaluate", ethanol(), tmp_path / "stretched.xyz", "--json")
+    worst = json.loads(outcome.out)["all"]["extrapolation"]["worst"]
+    assert worst["structure"].endswith("stretched.xyz#1") and worst["severity"] > 1
+    text = mlip("evaluate", ethanol(), tmp_path / "stretched.xyz", "--quiet").out.splitlines()[-1]
+    assert text.startswith("outside of the training set's features in") and worst["function"] in text

@@ -20,6 +20,7 @@ from mlip.featurization import features_by_element
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import load_content, load_potential, save_potential
 from mlip.model.evaluate import evaluate
+from mlip.model.transfer import columns_of
 from mlip.preparation import prepare
 from mlip.training.loop import Trainer
 
@@ -235,3 +236,22 @@ def test_every_learning_rate_is_multiplied(tmp_path, data):
     assert [stage.learning_rate for stage in plan_of(given, collate([])).stages] == [0.25 * 2e-3, 0.25 * 1e-4]
     alone = config(tmp_path, data / "shifted.xyz", second, "training.start_from=null")
     assert [stage.learning_rate for stage in plan_of(alone, collate([])).stages] == [2e-3, 1e-4]
+
+
+@pytest.mark.parametrize("file", ["shifted.xyz", "nitrogen.xyz"])
+def test_ranges_are_those_of_both_training_sets(tmp_path, data, file):
+    """Where the new data have no nitrogen, functions of it were zero; oxygen is in both."""
+    made, start, ready = begun(tmp_path, data / file)
+    new = features_by_element(ready.descriptor, ready.examples["train"])
+    columns = columns_of(start.descriptor.functions, made.descriptor.functions)
+    others = [d for d in range(len(made.descriptor.functions)) if d not in columns]
+    for row, number in enumerate(made.elements):
+        low, high = made.ranges.lowest[row], made.ranges.highest[row]
+        assert (low <= new[row].amin(dim=0)).all() and (high >= new[row].amax(dim=0)).all()
+        if number not in start.elements:
+            assert torch.equal(low, new[row].amin(dim=0))
+            continue
+        old = start.elements.index(number)
+        expected = torch.minimum(start.ranges.lowest[old], new[row].amin(dim=0)[columns])
+        assert torch.equal(low[columns], expected)
+        assert (low[others] <= 0).all() and (high[others] >= 0).all()

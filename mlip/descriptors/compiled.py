@@ -78,11 +78,17 @@ class CompiledACSF:
         return AtVectors(self, table._replace(vectors=vectors.detach().double().numpy()), dtype)
 
 
-def pair_table(element: Int[np.ndarray, "N"], center: Int[np.ndarray, "P"], neighbor: Int[np.ndarray, "P"]) -> Pairs:
-    """Pairs as the kernels want them, still without vectors."""
-    start = np.zeros(len(element) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(center, minlength=len(element)), out=start[1:])
-    return Pairs(start, element, element[neighbor], _NOTHING)
+def pair_table(
+    element: Int[np.ndarray, "A"],
+    center: Int[np.ndarray, "P"],
+    neighbor: Int[np.ndarray, "P"],
+    centers: int | None = None,
+) -> Pairs:
+    """Pairs as the kernels want them, still without vectors, of all atoms or of the first `centers` of them."""
+    centers = len(element) if centers is None else centers
+    start = np.zeros(centers + 1, dtype=np.int64)
+    np.cumsum(np.bincount(center, minlength=centers), out=start[1:])
+    return Pairs(start, element[:centers], element[neighbor], _NOTHING)
 
 
 class AtVectors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,16 +12,26 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
+from mlip.batch import pair_vectors
 from mlip.device import device_of
 from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
 from mlip.model.committee import spread
 from mlip.model.evaluate import evaluate
+from mlip.model.extrapolation import WatchedFeatures, worst_of
 from mlip.model.potential import Potential
+from mlip.model.ranges import LARGEST, Outside
 from mlip.verlet import VerletList
 
+logger = logging.getLogger(__name__)
+
+ON_EXTRAPOLATION = ("ignore", "count", "warn", "stop")
 DEVIATIONS = ("energy_std", "forces_std", "energies_std")  # what a committee has besides
 _VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a symmetric matrix
+
+
+class Extrapolated(ValueError):  # noqa: N818 (what it is)
+    """Features of an atom are farther outside of the training set's than allowed."""
 
 
 class State(NamedTuple):
@@ -57,11 +68,16 @@ class MLIPCalculator(Calculator):
     deviations. They take as long as several evaluations, so they are computed when `get_property` asks for one of them,
     or always with `std`.
 
+    `extrapolation` says what to do where features of an atom are outside of the training set's: "ignore", "count" (only
+    look), "warn" (once, in the log), "stop" (raise `Extrapolated` beyond `largest_extrapolation`). The property of that
+    name has how far each atom's worst function is outside, in widths of that function's range, 0 inside
+    (`FeatureRanges.outside`); `outside` also has which function it is. With "ignore" it is computed when asked for.
+
     Raises:
         ValueError: the potential cannot be read, the device is not there, or an element is unknown.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (as ASE declares it)
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "extrapolation"]  # noqa: RUF012 (as ASE declares it)
     _atoms: Atoms | None = None  # made from the state when somebody asks for it
     _state: State | None = None
 
@@ -73,6 +89,8 @@ class MLIPCalculator(Calculator):
         dtype: str | None = None,
         skin: float = 0.5,
         std: bool = False,
+        extrapolation: str = "ignore",
+        largest_extrapolation: float = LARGEST,
     ) -> None:
         super().__init__()
         if dtype not in (None, "float32", "float64"):
@@ -86,7 +104,14 @@ class MLIPCalculator(Calculator):
         self.potential = potential
         self.pairs = VerletList(potential.cutoff, skin)
         self.evaluations = 0  # how often the potential was evaluated
-        self._evaluate = _evaluator(potential)
+        if extrapolation not in ON_EXTRAPOLATION:
+            raise ValueError(f"extrapolation is {extrapolation!r}; known: {', '.join(ON_EXTRAPOLATION)}")
+        self.extrapolation, self.largest_extrapolation = extrapolation, largest_extrapolation
+        self._outside: Outside | None = None  # of the last evaluation
+        self._warned = False
+        if extrapolation == "stop":
+            self.require_ranges()
+        self._evaluate = _evaluator(potential, watch=extrapolation != "ignore")
         self.std = std
         if potential.members > 1:
             self.implemented_properties = [*self.implemented_properties, *DEVIATIONS]
@@ -118,8 +143,11 @@ class MLIPCalculator(Calculator):
             atoms = self.atoms
         assert atoms is not None, "without atoms there is nothing to calculate"
         self._atoms, self._state, self.results = None, State.of(atoms), {}
-        self.results = self._evaluate(self.pairs, atoms)
+        self.results, self._outside = self._evaluate(self.pairs, atoms)
         self.evaluations += 1
+        if self._outside is not None:
+            self.results["extrapolation"] = self._outside.severity
+            self._judge(atoms, self._outside)
         if self.std:
             self.results |= self._deviations(atoms)
 
@@ -143,10 +171,59 @@ class MLIPCalculator(Calculator):
             if not allow_calculation:
                 return None
             self.results |= self._deviations(self.atoms)
+        if name == "extrapolation" and name not in self.results and self.atoms is not None:
+            if not allow_calculation:
+                return None
+            self._outside = self._watched(self.atoms)
+            self.results[name] = self._outside.severity
         if name not in self.results:
             raise PropertyNotImplementedError(f"{name} needs three periodic directions and a calculation")
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
+
+    def require_ranges(self) -> None:
+        """See that the potential knows the ranges of its training set's features.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if not self.potential.ranges.known:
+            raise ValueError(
+                "extrapolation cannot be noticed: the potential has no ranges of features, as one saved by an older "
+                "version or made by hand. Train it again, or let extrapolation be ignored"
+            )
+
+    @property
+    def outside(self) -> Outside:
+        """Where the potential extrapolates in the structure of the last evaluation.
+
+        Raises:
+            ValueError: there was none, or nobody asked for the property extrapolation.
+        """
+        if self._outside is None:
+            raise ValueError("extrapolation was not looked at; ask for the property, or give extrapolation='count'")
+        return self._outside
+
+    def _judge(self, atoms: Atoms, outside: Outside) -> None:
+        """Warn of atoms outside or stop, as asked."""
+        if self.extrapolation not in ("warn", "stop"):
+            return
+        worst = worst_of(self.potential, atoms.numbers, outside)
+        if worst is None:
+            return
+        if self.extrapolation == "stop" and worst.severity > self.largest_extrapolation:
+            self.results = {}
+            raise Extrapolated(f"{worst}, more than {self.largest_extrapolation:g}")
+        if self.extrapolation == "warn" and not self._warned:
+            logger.warning("the potential extrapolates: %s", worst)
+            self._warned = True
+
+    def _watched(self, atoms: Atoms) -> Outside:
+        """The features of the atoms against the training set's."""
+        batch = self.pairs.batch(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc).to(self.potential.device)
+        watched = WatchedFeatures(self.potential)
+        watched.products(batch.numbers, batch.pairs, pair_vectors(batch).to(self.potential.dtype))
+        return watched.outside
 
     def _deviations(self, atoms: Atoms) -> dict[str, Any]:
         """Standard deviations over the committee's members."""
@@ -159,32 +236,38 @@ class MLIPCalculator(Calculator):
         }
 
 
-def _evaluator(potential: Potential) -> Callable[[VerletList, Atoms], dict[str, Any]]:
+Evaluated = tuple[dict[str, Any], Outside | None]
+
+
+def _evaluator(potential: Potential, *, watch: bool) -> Callable[[VerletList, Atoms], Evaluated]:
     """From one structure to ASE's results: fused on a CPU with kernels, else by `evaluate`."""
     if potential.device.type == "cpu" and has_kernels():
         from mlip.model.fused import FusedPotential
 
         fused = FusedPotential(potential)
 
-        def by_kernels(pairs: VerletList, atoms: Atoms) -> dict[str, Any]:
+        def by_kernels(pairs: VerletList, atoms: Atoms) -> Evaluated:
             numbers, positions, cell, pbc = atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
             kept = pairs.kept(numbers, positions, cell, pbc)
-            made = fused.at(kept, positions, np.where(pbc[:, None], cell, 0.0))
-            return _results(made.energy, made.forces, made.atomic_energies, made.stress)
+            made = fused.at(kept, positions, np.where(pbc[:, None], cell, 0.0), outside=watch)
+            return _results(made.energy, made.forces, made.atomic_energies, made.stress), made.outside
 
         return by_kernels
 
-    def by_evaluate(pairs: VerletList, atoms: Atoms) -> dict[str, Any]:
+    watched = WatchedFeatures(potential) if watch else None
+
+    def by_evaluate(pairs: VerletList, atoms: Atoms) -> Evaluated:
         batch = pairs.batch(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
-        predicted = evaluate(potential, batch.to(potential.device)).to(torch.device("cpu"))
+        predicted = evaluate(potential, batch.to(potential.device), features=watched).to(torch.device("cpu"))
         assert predicted.forces is not None and predicted.atomic_energies is not None and predicted.stress is not None
         stress = predicted.stress[0].double().numpy()
-        return _results(
+        results = _results(
             float(predicted.energy[0]),
             predicted.forces.double().numpy(),
             predicted.atomic_energies.numpy(),
             stress if np.isfinite(stress).all() else None,
         )
+        return results, watched and watched.outside
 
     return by_evaluate
 

@@ -11,6 +11,7 @@ from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.neighborhoods import add_neighbors
 from mlip.kernels.network import block_energies, room_for_networks
 from mlip.kernels.products import add_product, find_triples, room_for
+from mlip.kernels.ranges import find_outside
 from mlip.kernels.repulsion import add_repulsion
 
 # Pairs by center: start (N+1), element (N,), center and neighbor (P,), element of the neighbor (P,), shifts (P,3).
@@ -20,7 +21,9 @@ Scratch = namedtuple("Scratch", "vectors features by_features")
 
 
 @kernel(allocates=True)
-def evaluate_blocks(bounds, topology, positions, cell, functions, networks, repulsion, energies, gradients, virials):
+def evaluate_blocks(
+    bounds, topology, positions, cell, functions, networks, repulsion, watch, energies, gradients, virials
+):  # fmt: skip
     """Energies of the atoms in some blocks, gradients of their pairs, and each block's sum of vector times gradient."""
     real, width = networks.weights.dtype, networks.widths[:, 0].max()
     room = room_for(real, bounds, topology.start, functions)
@@ -28,14 +31,14 @@ def evaluate_blocks(bounds, topology, positions, cell, functions, networks, repu
     layers = room_for_networks(networks, most)
     scratch = Scratch(np.empty((neighbors, 3)), np.empty((most, width), real), np.empty((most, width), real))
     _evaluate(
-        bounds, topology, positions, cell, functions, networks, repulsion,
+        bounds, topology, positions, cell, functions, networks, repulsion, watch,
         room, layers, scratch, energies, gradients, virials
     )  # fmt: skip
 
 
 @kernel
 def _evaluate(
-    bounds, topology, positions, cell, functions, networks, repulsion,
+    bounds, topology, positions, cell, functions, networks, repulsion, watch,
     room, layers, scratch, energies, gradients, virials
 ):  # fmt: skip
     """The same in arrays that are there.
@@ -56,6 +59,8 @@ def _evaluate(
         used = find_triples(element, functions, room)
         features[:count] = 0.0
         add_product(FEATURES, element, functions, room, used, filled, by_features, features[:count])
+        if watch.severity.shape[0] > 0:
+            find_outside(watch, begin, element, features[:count])
         block_energies(networks, element, features[:count], layers, energies[begin:end], by_features[:count])
         gradients[a:b] = 0.0
         add_product(GRADIENTS, element, functions, room, used, filled, by_features, gradients)

@@ -65,14 +65,14 @@ def _elements(cell):
 
 
 @kernel(fast=False, allocates=True)
-def direct(positions, cell, inverse, margin, limit):
-    """Pairs, shifts and distances of up to the square root of `limit`, by trying each atom with each.
+def direct(positions, cell, inverse, margin, limit, centers):
+    """Pairs, shifts and distances of up to the square root of `limit`, by trying each center with each atom.
 
     margin (3,) is the cutoff in lattice vectors, rounded up, and 0 along open directions.
     """
-    count = _direct(positions, cell, inverse, margin, limit, False, *_room(0))
+    count = _direct(positions, cell, inverse, margin, limit, centers, False, *_room(0))
     room = _room(count)
-    _direct(positions, cell, inverse, margin, limit, True, *room)
+    _direct(positions, cell, inverse, margin, limit, centers, True, *room)
     return room
 
 
@@ -82,12 +82,12 @@ def _room(count):
 
 
 @kernel(fast=False, allocates=True)
-def _direct(positions, cell, inverse, margin, limit, fill, pairs, shifts, distances):
+def _direct(positions, cell, inverse, margin, limit, centers, fill, pairs, shifts, distances):
     """Number of pairs, which are written if asked for."""
     a = _elements(cell)
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     count = 0
-    for i in range(positions.shape[0]):
+    for i in range(centers):
         for j in range(positions.shape[0]):
             x = positions[j, 0] - positions[i, 0]
             y = positions[j, 1] - positions[i, 1]
@@ -178,11 +178,13 @@ def _runs(t, grid, runs, images):
 
 @kernel(fast=False, allocates=True)
 def count_pairs(begin, end, grid, cell, limit, counts):
-    """Number of neighbors of each atom in the slots from begin to end. (Unsigned indices let the loop vectorize.)"""
+    """Number of neighbors of each center in the slots from begin to end. (Unsigned indices let the loop vectorize.)"""
     a = _elements(cell)
     px, py, pz, w0, w1, w2 = grid.rows[0], grid.rows[1], grid.rows[2], grid.rows[3], grid.rows[4], grid.rows[5]
     runs, images = _room_for_runs(grid)
     for t in range(begin, end):
+        if grid.atom[t] >= counts.shape[0]:
+            continue
         x, y, z = px[t], py[t], pz[t]
         count = -1  # the atom itself
         for run in range(_runs(t, grid, runs, images)):
@@ -194,18 +196,20 @@ def count_pairs(begin, end, grid, cell, limit, counts):
 
 @kernel(fast=False, allocates=True)
 def fill_pairs(begin, end, grid, cell, limit, start, pairs, shifts, distances):
-    """Neighbors of each atom in the slots from begin to end, sorted, from start (N+1,) of the atom on."""
+    """Neighbors of each of N centers in the slots from begin to end, sorted, from start (N+1,) of the center on."""
     a = _elements(cell)
     px, py, pz, w0, w1, w2 = grid.rows[0], grid.rows[1], grid.rows[2], grid.rows[3], grid.rows[4], grid.rows[5]
     runs, images = _room_for_runs(grid)
-    most = 2  # the atom itself, and one more that is written before it is known to be none
+    most, centers = 2, start.shape[0] - 1  # the atom itself, and one more that is written before it is known to be none
     for i in grid.atom[begin:end]:
-        most = max(most, start[i + 1] - start[i] + 2)
+        most = max(most, start[i + 1] - start[i] + 2) if i < centers else most
     squared = np.empty(0)
     key, spare, slot = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
     shift, square = np.empty((most, 3)), np.empty(most)
     bound = np.empty((1 << DIGIT) + 1, np.int64)
     for t in range(begin, end):
+        if grid.atom[t] >= centers:
+            continue
         x, y, z = px[t], py[t], pz[t]
         count = np.uint64(0)
         for run in range(_runs(t, grid, runs, images)):

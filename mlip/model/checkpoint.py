@@ -15,11 +15,12 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
 from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.potential import Calibration, Potential
+from mlip.model.ranges import FeatureRanges
 from mlip.model.repulsion import repulsion_from
 from mlip.model.scaling import FeatureScaling
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
-VERSION = 3  # of what is written; 1 knew no repulsion, 2 one activation for each element and fewer functions
+VERSION = 3  # of what is written; 1 knew no repulsion, 2 no ranges and one activation for each element
 POTENTIAL_FILE = "potential.pt"
 
 
@@ -56,9 +57,8 @@ def load_content(path: str | Path) -> dict[str, Any]:
 def fingerprint(potential: Potential) -> str:
     """A hash of everything that makes a potential's predictions."""
     content = potential_content(potential)
-    digest = hashlib.sha256(
-        repr([value for name, value in content.items() if name != "state" and value is not None]).encode()
-    )
+    plain = [value for name, value in content.items() if name not in ("state", "ranges") and value is not None]
+    digest = hashlib.sha256(repr(plain).encode())
     for name, tensor in content["state"].items():
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
@@ -78,6 +78,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "anchored": potential.anchored,
         "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),
         "dtype": str(potential.dtype).removeprefix("torch."),
+        "ranges": {name: values.detach().cpu().clone() for name, values in potential.ranges.named_buffers()},
         "state": {name: tensor.detach().cpu().clone() for name, tensor in potential.state_dict().items()},
     }
 
@@ -95,6 +96,7 @@ def potential_from(content: dict[str, Any]) -> Potential:
         anchored=content["anchored"],
         calibration=Calibration(*content.get("calibration", Calibration())),
         repulsion=repulsion_from(content.get("repulsion"), elements),
+        ranges=FeatureRanges(**content["ranges"]) if "ranges" in content else None,
     )
     potential.networks.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])

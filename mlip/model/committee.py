@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from mlip.model.derivatives import forces_of
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Calibration, Potential
 from mlip.model.potential_pass import PotentialPass
+from mlip.model.ranges import FeatureRanges
 
 
 class Spread(NamedTuple):
@@ -44,6 +46,27 @@ def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | No
     Raises:
         ValueError: the potential is no committee.
     """
+    atomic_energies, deviations = deviations_of(potential, batch, features=features)
+    squares = torch.zeros((), dtype=potential.dtype, device=potential.device)
+    for deviation in deviations:
+        squares = squares + deviation.square()
+    energies = torch.stack([sum_per_structure(energies, batch) for energies in atomic_energies])
+    factors = potential.calibration
+    return Spread(
+        factors.energy * energies.std(dim=0),
+        factors.forces * (squares / (potential.members - 1)).sqrt(),
+        factors.energy * atomic_energies.std(dim=0),
+    )
+
+
+def deviations_of(
+    potential: Potential, batch: AtomsBatch, *, features: Featurizer | None = None
+) -> tuple[Float[Tensor, "K N"], Iterator[Float[Tensor, "N 3"]]]:
+    """Atomic energies (eV) of each member, and one after the other what its forces (eV/Å) differ from the mean by.
+
+    Raises:
+        ValueError: the potential is no committee.
+    """
     if potential.members == 1:
         raise ValueError("the potential has one member, which has no spread. Train with model.committee.members=4")
     vectors = pair_vectors(batch).to(potential.dtype)
@@ -51,20 +74,16 @@ def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | No
     products = featurizer.products(batch.numbers, batch.pairs, vectors)
     model = PotentialPass(potential, products.features, batch.numbers)
     mean = model.mean()[1]
-    last = torch.zeros(len(batch.numbers), 3, dtype=vectors.dtype, device=vectors.device)
-    squares = torch.zeros_like(last)
-    for gradients in model.gradients[:-1]:
-        deviation = forces_of(batch, products.pair_gradients(gradients - mean))
-        squares += deviation.square()
-        last -= deviation
-    squares += last.square()
-    energies = torch.stack([sum_per_structure(energies, batch) for energies in model.energies])
-    factors = potential.calibration
-    return Spread(
-        factors.energy * energies.std(dim=0),
-        factors.forces * (squares / (potential.members - 1)).sqrt(),
-        factors.energy * model.energies.std(dim=0),
-    )
+
+    def deviations() -> Iterator[Tensor]:
+        last = torch.zeros(len(batch.numbers), 3, dtype=vectors.dtype, device=vectors.device)
+        for gradients in model.gradients[:-1]:
+            deviation = forces_of(batch, products.pair_gradients(gradients - mean))
+            last -= deviation
+            yield deviation
+        yield last
+
+    return model.energies, deviations()
 
 
 def member_of(potential: Potential, member: int) -> Potential:
@@ -78,6 +97,8 @@ def member_of(potential: Potential, member: int) -> Potential:
 
 def committee_of(potentials: Sequence[Potential]) -> Potential:
     """Potentials as one committee, which shares its weights with them; members of committees become members of it.
+
+    Its ranges of features are those of all training sets together.
 
     Raises:
         ValueError: they differ in more than their weights.
@@ -97,7 +118,9 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
                     "Train them on the same structures"
                 )
     networks = [network for potential in potentials for network in potential.networks.networks]
-    return _with_networks(first, networks, sum(potential.members for potential in potentials))
+    made = _with_networks(first, networks, sum(potential.members for potential in potentials))
+    made.ranges = reduce(FeatureRanges.with_those_of, (potential.ranges for potential in potentials))
+    return made
 
 
 def _facts(potential: Potential) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from mlip.batch import AtomsBatch
 from mlip.descriptors.acsf import ACSF
@@ -16,7 +17,9 @@ from mlip.kernels import network as kernels
 from mlip.kernels.activations import kinds_of
 from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
 from mlip.kernels.products import block_bounds
+from mlip.kernels.ranges import Watch
 from mlip.model.potential import Potential
+from mlip.model.ranges import TOLERANCE, Outside
 from mlip.model.weights import layout_of
 
 
@@ -27,6 +30,8 @@ class FusedResult(NamedTuple):
     forces: Float[np.ndarray, "N 3"]  # eV/Å
     stress: Float[np.ndarray, "3 3"] | None  # eV/Å³, ASE's sign; None without a volume
     atomic_energies: Float[np.ndarray, "N"]  # eV
+    virial: Float[np.ndarray, "3 3"]  # eV, dE/dstrain
+    outside: Outside | None = None  # where the potential extrapolates, if asked for
 
 
 class FusedPotential:
@@ -48,6 +53,7 @@ class FusedPotential:
         self.functions = self.features.functions._replace(columns=place[self.features.functions.columns])
         self.networks, self.offsets = _tables(potential, self.columns)
         self.repulsion = _repulsion_tables(potential)
+        self.ranges = _range_tables(potential, self.columns)
         self._searched: AtomsBatch | None = None  # the batch that these two are of
         self._topology: Any = None
         self._bounds: Any = None
@@ -60,16 +66,38 @@ class FusedPotential:
         """
         return self.at(batch, batch.positions.numpy(), batch.cell[0].numpy())
 
-    def at(self, batch: AtomsBatch, positions: Float[np.ndarray, "N 3"], cell: Float[np.ndarray, "3 3"]) -> FusedResult:
+    def at(
+        self,
+        batch: AtomsBatch,
+        positions: Float[np.ndarray, "N 3"],
+        cell: Float[np.ndarray, "3 3"],
+        *,
+        outside: bool = False,
+    ) -> FusedResult:
         """Evaluate the structure of a batch with its atoms and cell (zeros where not periodic) moved.
+
+        With `outside` the features are compared with the ranges of the training set on the way.
 
         Raises:
             ValueError: an element that the potential does not know.
         """
-        topology, bounds = self._topology_of(batch)
-        outputs, forces = np.empty(len(positions)), np.zeros(positions.shape)
+        return self.evaluated(*self._topology_of(batch), positions, cell, outside=outside)
+
+    def evaluated(
+        self,
+        topology: Topology,
+        bounds: Int[np.ndarray, "B"],
+        positions: Float[np.ndarray, "A 3"],
+        cell: Float[np.ndarray, "3 3"],
+        *,
+        outside: bool = False,
+    ) -> FusedResult:
+        """Energies of N centers, and forces on all A atoms that may be their neighbors, in blocks of `topology`."""
+        outputs, forces = np.empty(len(topology.element)), np.zeros(positions.shape)
         gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
         virials = np.zeros((len(bounds) - 1, 3, 3))
+        found = Outside.of(len(outputs) if outside else 0)
+        watch = Watch(*self.ranges, TOLERANCE, *found)
 
         def evaluate(first: int, last: int) -> None:
             evaluate_blocks(
@@ -80,6 +108,7 @@ class FusedPotential:
                 self.functions,
                 self.networks,
                 self.repulsion,
+                watch,
                 outputs,
                 gradients,
                 virials[first:last],
@@ -90,24 +119,41 @@ class FusedPotential:
         volume = _volume(cell)
         atomic_energies = outputs + self.offsets[topology.element]
         virial = virials.sum(axis=0)
+        virial = 0.5 * (virial + virial.T)
         return FusedResult(
             energy=float(atomic_energies.sum()),
             forces=forces,
-            stress=0.5 * (virial + virial.T) / volume if volume > 0 else None,
+            stress=virial / volume if volume > 0 else None,
             atomic_energies=atomic_energies,
+            virial=virial,
+            outside=found if outside else None,
         )
 
     def _topology_of(self, batch: AtomsBatch) -> tuple[Topology, np.ndarray]:
         """Pairs and blocks; made anew only when the batch has other tensors than the last, after a neighbor search."""
         old = self._searched
         if old is None or old.numbers is not batch.numbers or old.pairs is not batch.pairs:
-            element = self.potential.element_of(batch.numbers).numpy()
-            center, neighbor = batch.pairs.numpy()
-            table = pair_table(element, center, neighbor)
-            self._topology = Topology(table.start, element, center, neighbor, table.neighbor, batch.shifts.numpy())
-            self._bounds = block_bounds(table.start, self.features.angular_groups)
+            self._topology, self._bounds = self.topology(batch.numbers, batch.pairs.numpy(), batch.shifts.numpy())
             self._searched = batch
         return self._topology, self._bounds
+
+    def topology(
+        self,
+        numbers: Int[Tensor, "A"],
+        pairs: Int[np.ndarray, "2 P"],
+        shifts: Float[np.ndarray, "P 3"],
+        centers: int | None = None,
+    ) -> tuple[Topology, Int[np.ndarray, "B"]]:
+        """Pairs of all atoms, or of the first `centers` of them, and the blocks they are computed in.
+
+        Raises:
+            ValueError: an element that the potential does not know.
+        """
+        element = self.potential.element_of(numbers).numpy()
+        center, neighbor = pairs
+        table = pair_table(element, center, neighbor, centers)
+        topology = Topology(table.start, table.element, center, neighbor, table.neighbor, shifts)
+        return topology, block_bounds(table.start, self.features.angular_groups)
 
 
 def _repulsion_tables(potential: Potential) -> np.ndarray:
@@ -117,6 +163,24 @@ def _repulsion_tables(potential: Potential) -> np.ndarray:
         return np.empty((4, 0, 0))
     tables = repulsion.strength, repulsion.decay, repulsion.inner, repulsion.outer
     return np.stack([table.cpu().numpy() for table in tables])
+
+
+def _range_tables(potential: Potential, columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Columns kept of each element's features, -1 where there is none, their lowest and highest values, and one over
+    the widths that distances from these are measured in.
+    """
+    ranges, kept = potential.ranges, np.full((len(columns), max(map(len, columns))), -1)
+    for row, mine in zip(kept, columns, strict=True):
+        row[: len(mine)] = mine
+    tables = (ranges.lowest, -np.inf), (ranges.highest, np.inf), (1.0 / ranges.widths, 1.0)
+    return kept, *(
+        np.where(kept < 0, nothing, np.take_along_axis(table.cpu().numpy(), kept, axis=1)).astype(_dtype(potential))
+        for table, nothing in tables
+    )
+
+
+def _dtype(potential: Potential) -> type[np.floating[Any]]:
+    return np.float32 if potential.dtype == torch.float32 else np.float64
 
 
 def _volume(cell: np.ndarray) -> float:
@@ -138,8 +202,7 @@ def columns_of_centers(descriptor: ACSF) -> list[Int[np.ndarray, "_"]]:
 
 def _tables(potential: Potential, columns: Sequence[np.ndarray]) -> tuple[kernels.Networks, np.ndarray]:
     """Weights of all networks in one array, and what is added to each element's outputs (eV)."""
-    dtype = np.float32 if potential.dtype == torch.float32 else np.float64
-    elements = len(potential.elements)
+    dtype, elements = _dtype(potential), len(potential.elements)
     made = [_layers(potential, network, columns[network % elements]) for network in range(elements * potential.members)]
     widths, offset = (table.numpy() for table in layout_of([[matrix.shape for matrix, _ in one] for one in made]))
     weights = np.concatenate([part.ravel() for layers in made for layer in layers for part in layer]).astype(dtype)

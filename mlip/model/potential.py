@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbols
 from mlip.model.networks import AtomicNetworks
+from mlip.model.ranges import FeatureRanges, unknown_ranges
 from mlip.model.repulsion import ZBL
 from mlip.model.scaling import FeatureScaling
 
@@ -34,13 +35,14 @@ class Potential(nn.Module):
     exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy. A
     committee has several networks for each element, and its energies are their mean; `calibration` is what the standard
     deviations over its members are multiplied with.
-    `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies.
+    `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies. `ranges` are those of
+    the training set's features, unknown unless given; they tell where the potential extrapolates.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 
     Raises:
-        ValueError: `reference_energies` has not one number for each element, or the repulsion is for other elements or
-            reaches beyond the descriptor's cutoff.
+        ValueError: `reference_energies` has not one number for each element, the repulsion is for other elements or
+            reaches beyond the descriptor's cutoff, or the ranges are for other elements or functions.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Potential(nn.Module):
         anchored: bool = False,
         calibration: Calibration | None = None,
         repulsion: ZBL | None = None,
+        ranges: FeatureRanges | None = None,
     ) -> None:
         super().__init__()
         if len(reference_energies) != len(descriptor.elements):
@@ -64,7 +67,13 @@ class Potential(nn.Module):
         if repulsion is not None:
             require_within(repulsion, descriptor)
         self.descriptor = descriptor
+        if ranges is not None and ranges.lowest.shape != scaling.shift.shape:
+            raise ValueError(
+                f"the ranges are a table of {tuple(ranges.lowest.shape)}; expected {tuple(scaling.shift.shape)}, "
+                "a row for each element and a column for each function"
+            )
         self.scaling = scaling
+        self.ranges = ranges or unknown_ranges(*scaling.shift.shape)
         self.networks = networks
         self.energy_scale = energy_scale
         self.anchored = anchored

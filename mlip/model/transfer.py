@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlip.descriptors.functions import SymmetryFunction
 from mlip.model.potential import Potential
+from mlip.model.ranges import FeatureRanges
 
 
 def columns_of(old: Sequence[SymmetryFunction], new: Sequence[SymmetryFunction]) -> list[int]:
@@ -43,6 +44,8 @@ def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ())
     the others get the scaling of `old`. There new functions are not shifted: where no new element is near they stay
     zero, so that what their weights learn later does not touch structures of old elements.
 
+    The ranges of features become those of both training sets, where functions of new elements were zero in the old one.
+
     Raises:
         ValueError: `new` lacks a function of `old`.
     """
@@ -61,6 +64,7 @@ def take_over(new: Potential, old: Potential, *, rescaled: Collection[int] = ())
             given = old.networks.linear(member * len(old.elements) + row)
             _take_network(mine, given, columns, stretch, moved)
         new.reference_energies[place] = old.reference_energies[row]
+    new.ranges = _ranges_together(new, old, columns).to(new.device)
     new.energy_scale, new.anchored = old.energy_scale, old.anchored
 
 
@@ -69,6 +73,30 @@ def anchor(potential: Potential) -> None:
     """Write the same predictions so that the reference energies are those of lone atoms."""
     potential.reference_energies.copy_(potential.isolated_energies())
     potential.anchored = True
+
+
+def _ranges_together(new: Potential, old: Potential, columns: Int[Tensor, "D"]) -> FeatureRanges:
+    """Ranges of the training sets of both; of `old` alone for an element that `new` has seen no atom of."""
+    lowest, highest = new.ranges.lowest.cpu().clone(), new.ranges.highest.cpu().clone()
+    strange = torch.tensor([_is_strange(function, old.elements) for function in new.descriptor.functions])
+    for row, number in enumerate(old.elements):
+        place = new.elements.index(number)
+        unseen = bool((lowest[place] == -torch.inf).all())
+        for values, given, choose in (
+            (lowest, old.ranges.lowest, torch.minimum),
+            (highest, old.ranges.highest, torch.maximum),
+        ):
+            unknown = -torch.inf if choose is torch.minimum else torch.inf
+            before = torch.where(strange, 0.0, unknown).to(values)
+            before[columns] = given[row].cpu()
+            values[place] = before if unseen else choose(before, values[place])
+    return FeatureRanges(lowest, highest)
+
+
+def _is_strange(function: SymmetryFunction, elements: Collection[int]) -> bool:
+    """Whether a function is zero around and among atoms of these elements, for it needs another."""
+    lacks_neighbor = not function.weights and not function.elements <= set(elements)
+    return lacks_neighbor or function.center not in (None, *elements)
 
 
 def _take_network(

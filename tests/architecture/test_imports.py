@@ -33,6 +33,7 @@ LAYERS = [
     ["lr_range"],
     ["inspection"],
     ["studies", "evaluation_command"],
+    ["lammps_command"],
     ["cli"],
     ["__main__"],
 ]

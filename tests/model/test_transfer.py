@@ -12,6 +12,7 @@ from mlip.descriptors.parameters import angular_grid, radial_grid
 from mlip.model.evaluate import evaluate
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
+from mlip.model.ranges import FeatureRanges, unknown_ranges
 from mlip.model.scaling import fitted_scaling
 from mlip.model.transfer import anchor, columns_of, take_over
 from mlip.structure import Structure
@@ -131,3 +132,29 @@ def test_columns_are_found_by_the_function():
     assert columns_of([old[0], old[0]], [old[1], old[0], old[0]]) == [1, 2], "a function that stands twice"
     with pytest.raises(ValueError, match="there is no radial around any of H"):
         columns_of([Radial(neighbors=(1,), cutoff=4.0, eta=0.123)], new)
+
+
+def test_ranges_of_elements_and_functions_that_only_one_knows():
+    old = random_potential(OLD, 1, [WIDTHS[z] for z in OLD])
+    new = random_potential(NEW, 2, [WIDTHS[z] for z in NEW])
+    count = len(old.descriptor.functions)
+    old.ranges = FeatureRanges(torch.full((3, count), 1.0), torch.full((3, count), 2.0))
+    low, high = torch.full((5, len(new.descriptor.functions)), 1.5), torch.full((5, len(new.descriptor.functions)), 4.0)
+    low[NEW.index(6)], high[NEW.index(6)] = -torch.inf, torch.inf  # no carbon in the new data
+    new.ranges = FeatureRanges(low, high)
+    take_over(new, old)
+    columns = columns_of(old.descriptor.functions, new.descriptor.functions)
+    strange = [d for d in range(len(new.descriptor.functions)) if d not in columns]
+    for number, known, unknown in (
+        (1, (1.0, 4.0), (0.0, 4.0)),
+        (6, (1.0, 2.0), (0.0, 0.0)),
+        (5, (1.5, 4.0), (1.5, 4.0)),
+    ):
+        row = NEW.index(number)
+        for chosen, (lowest, highest) in ((columns, known), (strange, unknown)):
+            assert (new.ranges.lowest[row, chosen] == lowest).all(), number
+            assert (new.ranges.highest[row, chosen] == highest).all(), number
+    old.ranges = unknown_ranges(3, count)
+    take_over(new, old)
+    assert not torch.isfinite(new.ranges.lowest[NEW.index(1), columns]).any(), "what the old data held is not known"
+    assert torch.isfinite(new.ranges.lowest[NEW.index(5)]).all()

@@ -1,0 +1,1 @@
+"""LAMMPS runs the dynamics, the potential gives each rank the forces of its atoms."""

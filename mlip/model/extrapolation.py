@@ -1,0 +1,126 @@
+"""Extrapolation watched over many evaluations: which atoms were outside of the training set's features, and how far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+from torch import Tensor
+
+from mlip.descriptors.backends import fastest
+from mlip.descriptors.operation import Products
+from mlip.elements import symbol
+from mlip.model.potential import Potential
+from mlip.model.ranges import Outside
+
+
+class WatchedFeatures:
+    """The potential's features from the fastest backend; `outside` tells of the last ones which atoms extrapolate."""
+
+    def __init__(self, potential: Potential) -> None:
+        self.potential = potential
+        self.backend = fastest(potential.descriptor, potential.device)
+        self.outside = Outside.of(0)
+
+    def __call__(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
+        """Features, differentiable by the pair vectors."""
+        return self._watched(self.backend(numbers, pairs, vectors), numbers)
+
+    def products(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Products:
+        """Features and the products with their Jacobian."""
+        made = self.backend.products(numbers, pairs, vectors)
+        self._watched(made.features, numbers)
+        return made
+
+    def _watched(self, features: Tensor, numbers: Tensor) -> Tensor:
+        self.outside = self.potential.ranges.outside(features, self.potential.element_of(numbers))
+        return features
+
+
+class Worst(NamedTuple):
+    """The atom that is farthest outside."""
+
+    atom: int
+    element: str
+    function: str
+    severity: float  # in widths of the function's range
+
+    def __str__(self) -> str:
+        return (
+            f"atom {self.atom} ({self.element}) is {self.severity:.2g} times the width of the training set's range "
+            f"outside of it in {self.function}"
+        )
+
+
+def worst_of(potential: Potential, numbers: Int[np.ndarray, "N"], outside: Outside) -> Worst | None:
+    """The atom that is farthest outside, None if all are inside."""
+    if not outside.severity.any():
+        return None
+    atom = int(outside.severity.argmax())
+    function = potential.descriptor.functions[outside.function[atom]]
+    return Worst(atom, symbol(int(numbers[atom])), str(function), float(outside.severity[atom]))
+
+
+@dataclass
+class _OfElement:
+    atoms: int = 0
+    outside: int = 0
+    largest: float = 0.0
+
+
+class ExtrapolationCount:
+    """Counts atoms outside over many structures or steps, and remembers the worst and where it was.
+
+    `unit` is what one `add` is: "step", "structure".
+    """
+
+    def __init__(self, potential: Potential, unit: str) -> None:
+        self.potential, self.unit = potential, unit
+        self.counted = self.outside = 0  # structures or steps
+        self.first: str | int | None = None
+        self.worst: Worst | None = None
+        self.where: str | int | None = None  # the worst
+        self.elements = {number: _OfElement() for number in potential.elements}
+
+    def add(self, numbers: Int[np.ndarray, "N"], outside: Outside, where: str | int) -> None:
+        """Count the atoms of one structure or step."""
+        self.counted += 1
+        for number, of_element in self.elements.items():
+            severity = outside.severity[numbers == number]
+            of_element.atoms += len(severity)
+            of_element.outside += int((severity > 0).sum())
+            of_element.largest = max(of_element.largest, float(severity.max(initial=0.0)))
+        worst = worst_of(self.potential, numbers, outside)
+        if worst is None:
+            return
+        self.outside += 1
+        self.first = where if self.first is None else self.first
+        if self.worst is None or worst.severity > self.worst.severity:
+            self.worst, self.where = worst, where
+
+    def results(self) -> dict[str, Any] | None:
+        """The counts under the names of a JSON file, None if the potential does not know its ranges."""
+        if not self.potential.ranges.known:
+            return None
+        counts: dict[str, Any] = {
+            f"{self.unit}s": self.counted,
+            f"{self.unit}s_outside": self.outside,
+            "elements": {symbol(number): vars(found) for number, found in self.elements.items() if found.atoms},
+        }
+        if self.worst is not None:
+            counts |= {f"first_{self.unit}": self.first, "worst": {self.unit: self.where, **self.worst._asdict()}}
+        return counts
+
+    def text(self) -> str:
+        """The counts in a line for a person."""
+        if not self.potential.ranges.known:
+            return "extrapolation not watched: the potential's file has no ranges of features (older mlip, or by hand)"
+        if self.worst is None:
+            return f"no atom outside of the training set's features in {self.counted} {self.unit}s"
+        found = [f"{symbol(number)} {of.outside} of {of.atoms}" for number, of in self.elements.items() if of.outside]
+        return (
+            f"outside of the training set's features in {self.outside} of {self.counted} {self.unit}s, first in "
+            f"{self.first}; atoms: {', '.join(found)}; worst in {self.where}: {self.worst}"
+        )
