@@ -6,10 +6,10 @@ from collections import namedtuple
 
 from mlip.kernels.compile import kernel
 
-# Ranges of E elements: lowest and highest (E,D), the inverse of the widths that distances are measured in (E,D), all in
-# the features' precision, and the distance up to which nothing counts. What is found of the atoms: severity (N,),
-# function (N,), count (N,); of no atoms if nobody asks.
-Watch = namedtuple("Watch", "lowest highest per_width tolerance severity function count")
+# Ranges of E elements: which functions the features are (E,D), lowest and highest (E,D), the inverse of the widths that
+# distances are measured in (E,D), all in the features' precision, and the distance up to which nothing counts. What is
+# found of the atoms: severity (N,), function (N,), count (N,); of no atoms if nobody asks.
+Watch = namedtuple("Watch", "columns lowest highest per_width tolerance severity function count")
 
 
 @kernel
@@ -26,5 +26,5 @@ def find_outside(watch, first, element, features):
             if distance > watch.tolerance:
                 found += 1
                 if distance > worst:
-                    worst, which = distance, d
+                    worst, which = distance, watch.columns[e, d]
         watch.severity[first + a], watch.function[first + a], watch.count[first + a] = worst, which, found

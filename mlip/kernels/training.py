@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlip.kernels.activations import LINEAR, SILU, curve
+from mlip.kernels.activations import LINEAR, SILU, TANH, curve
 from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.network import layer_of
 
@@ -13,14 +13,18 @@ from mlip.kernels.network import layer_of
 def _activate(sums, bias, kind, values, slopes, curvatures):
     """Activation of sums plus bias, row by row."""
     disjoint()
-    if kind == SILU:  # the usual one, apart so that it is vectorized
+    if kind == SILU:  # the usual ones, apart so that they are vectorized
         for a in range(sums.shape[0]):
             for w in range(sums.shape[1]):
                 values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], SILU)
-        return
-    for a in range(sums.shape[0]):
-        for w in range(sums.shape[1]):
-            values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], kind)
+    elif kind == TANH:
+        for a in range(sums.shape[0]):
+            for w in range(sums.shape[1]):
+                values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], TANH)
+    else:
+        for a in range(sums.shape[0]):
+            for w in range(sums.shape[1]):
+                values[a, w], slopes[a, w], curvatures[a, w] = curve(sums[a, w] + bias[w], kind)
 
 
 @kernel

@@ -97,8 +97,8 @@ class FusedPotential:
         gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
         virials = np.zeros((len(bounds) - 1, 3, 3))
         found = Outside.of(len(outputs) if outside else 0)
-        lowest, highest, per_width, column_of = self.ranges
-        watch = Watch(lowest, highest, per_width, TOLERANCE, found.severity, found.function, found.functions)
+        kept, lowest, highest, per_width = self.ranges
+        watch = Watch(kept, lowest, highest, per_width, TOLERANCE, found.severity, found.function, found.functions)
 
         def evaluate(first: int, last: int) -> None:
             evaluate_blocks(
@@ -117,8 +117,6 @@ class FusedPotential:
 
         in_threads(len(topology.center), len(bounds) - 1, evaluate)
         add_forces(topology.center, topology.neighbor, gradients, forces)
-        if outside:
-            found.function[:] = np.where(found.function < 0, -1, column_of[topology.element, found.function])
         volume = _volume(cell)
         atomic_energies = outputs + self.offsets[topology.element]
         virial = virials.sum(axis=0)
@@ -171,18 +169,21 @@ def _repulsion_tables(potential: Potential) -> np.ndarray:
 def _range_tables(
     potential: Potential, columns: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Lowest and highest features and one over the widths that distances from them are measured in, each a row for each
-    element with its own columns; and which columns these are.
+    """Columns kept of each element's features, -1 where there is none, their lowest and highest values, and one over
+    the widths that distances from these are measured in.
     """
-    ranges, shape = potential.ranges, (len(columns), max(map(len, columns)))
-    low, high, per_width = np.full(shape, -np.inf), np.full(shape, np.inf), np.ones(shape)
-    column_of = np.zeros(shape, np.int64)
-    for e, mine in enumerate(columns):
-        for table, values in ((low, ranges.lowest), (high, ranges.highest), (per_width, 1.0 / ranges.widths)):
-            table[e, : len(mine)] = values[e].cpu().numpy()[mine]
-        column_of[e, : len(mine)] = mine
-    dtype = np.float32 if potential.dtype == torch.float32 else np.float64
-    return low.astype(dtype), high.astype(dtype), per_width.astype(dtype), column_of
+    ranges, kept = potential.ranges, np.full((len(columns), max(map(len, columns))), -1)
+    for row, mine in zip(kept, columns, strict=True):
+        row[: len(mine)] = mine
+    low, high, per_width = (
+        np.where(kept < 0, nothing, np.take_along_axis(table.cpu().numpy(), kept, axis=1)).astype(_dtype(potential))
+        for table, nothing in ((ranges.lowest, -np.inf), (ranges.highest, np.inf), (1.0 / ranges.widths, 1.0))
+    )
+    return kept, low, high, per_width
+
+
+def _dtype(potential: Potential) -> type[np.floating[Any]]:
+    return np.float32 if potential.dtype == torch.float32 else np.float64
 
 
 def _volume(cell: np.ndarray) -> float:
@@ -204,8 +205,7 @@ def columns_of_centers(descriptor: ACSF) -> list[Int[np.ndarray, "_"]]:
 
 def _tables(potential: Potential, columns: Sequence[np.ndarray]) -> tuple[kernels.Networks, np.ndarray]:
     """Weights of all networks in one array, and what is added to each element's outputs (eV)."""
-    dtype = np.float32 if potential.dtype == torch.float32 else np.float64
-    elements = len(potential.elements)
+    dtype, elements = _dtype(potential), len(potential.elements)
     made = [_layers(potential, network, columns[network % elements]) for network in range(elements * potential.members)]
     widths, offset = (table.numpy() for table in layout_of([[matrix.shape for matrix, _ in one] for one in made]))
     weights = np.concatenate([part.ravel() for layers in made for layer in layers for part in layer]).astype(dtype)

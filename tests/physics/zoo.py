@@ -315,8 +315,8 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
         [*radial(4.1, center=1), *radial(3.9, "polynomial")[::2], *radial(3.8, "tanh", center=8)],
         17,
         activation=(
-            ["tanh", "exponential", "reverse_sigmoid"],
-            ["harmonic", "tanh"],
+            ["tanh", "harmonic", "reverse_sigmoid"],
+            ["tanh", "exponential"],
             ["softplus", "linear", "gaussian", "linear"],
         ),
         scaling="half",
