@@ -61,13 +61,12 @@ def has_triton() -> bool:
 
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
     """The numba kernels on a CPU, the Triton kernels on a CUDA device; without these the reference in plain PyTorch."""
-    if any(isinstance(function, CompactFunction) for function in descriptor.functions):
-        return descriptor
     if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled
 
         return compiled(descriptor)
-    if device.type == "cuda" and has_triton():
+    compact = any(isinstance(function, CompactFunction) for function in descriptor.functions)  # not in Triton
+    if device.type == "cuda" and has_triton() and not compact:
         from mlip.descriptors.cuda import on_device
 
         return on_device(descriptor)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.factors import angular_numbers, classes, radial_numbers
 from mlip.descriptors.functions import KINDS, Wide
@@ -27,9 +28,8 @@ from mlip.kernels.products import block_bounds, products
 
 logger = logging.getLogger(__name__)
 
-NUMBER_OF = {
-    kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items() if hasattr(neighborhoods, name.upper())
-}
+NUMBER_OF = {kind: getattr(neighborhoods, name.upper()) for name, kind in KINDS.items()}
+ANGLE_NUMBERS = 5  # of each angle, as many as the kind with most of them has
 CUTOFFS = {name: getattr(cutoffs, name.upper()) for name in CUTOFF_FUNCTIONS}
 PAIRS_PER_THREAD = 1000  # below this, starting a thread costs more than it saves
 
@@ -184,7 +184,7 @@ def _functions(descriptor: ACSF) -> Functions:
 
 def _alike(group: Any) -> list[tuple[np.ndarray, int]]:
     """The functions that the kernels can compute together, and the largest zeta if from moments of the neighbors."""
-    if group.kind.order == 1:
+    if group.kind.order == 1 or issubclass(group.kind, CompactFunction):
         return [(np.ones(group.width, dtype=bool), 0)]
     of_distances, of_angles = angular_numbers(group)
     small = np.zeros(group.width, dtype=bool)
@@ -203,10 +203,11 @@ def _factors(group: Any, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
     columns = np.array(group.columns, dtype=np.int64).reshape(group.classes, group.width)[:, chosen]
     if group.kind.order == 1:
         shells, count = radial_numbers(group)[chosen], columns.shape[1]
-        return columns, shells, np.zeros((0, 2)), np.arange(count + 1), np.zeros(count, dtype=np.int64)
+        return columns, shells, np.zeros((0, ANGLE_NUMBERS)), np.arange(count + 1), np.zeros(count, dtype=np.int64)
     of_distances, of_angles = angular_numbers(group)
     shells, shell_of = np.unique(of_distances[chosen], axis=0, return_inverse=True)
     angles, angle_of = np.unique(of_angles[chosen], axis=0, return_inverse=True)
     order = np.argsort(shell_of.ravel(), kind="stable")
     ends = np.searchsorted(shell_of.ravel()[order], np.arange(len(shells) + 1))
+    angles = np.pad(angles, ((0, 0), (0, ANGLE_NUMBERS - angles.shape[1])))
     return np.ascontiguousarray(columns[:, order]), shells, angles, ends, angle_of.ravel()[order]

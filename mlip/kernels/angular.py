@@ -258,21 +258,32 @@ def _scatter(group, begin, low, high, n, t, f):
         v[x] = along_k + apart
     if twice_r_s != 0.0:
         _subtract_sum_of_distances(narrow, js, ks, n, f.q[: high - low], by_j, u, v, p)
+    spread(js, ks, u, v, p, n)
+
+
+@kernel
+def spread(js, ks, along_j, along_k, across, n):
+    """Add the gradients of triples to those of their neighbors.
+
+    That by r_ij is along_j r_ij + across r_ik; that by r_ik has j and k exchanged.
+    """
+    disjoint()
+    real, count = across.dtype.type, js.shape[0]
     x = 0
-    while x < high - low:
+    while x < count:
         j = js[x]
         xj, yj, zj = n.x[j], n.y[j], n.z[j]
         along = gx = gy = gz = real(0.0)
-        while x < high - low and js[x] == j:
-            k, across = ks[x], p[x]
-            n.motion[k, 0] += v[x]
-            n.motion[k, 1] += across * xj
-            n.motion[k, 2] += across * yj
-            n.motion[k, 3] += across * zj
-            along += u[x]
-            gx += across * n.x[k]
-            gy += across * n.y[k]
-            gz += across * n.z[k]
+        while x < count and js[x] == j:
+            k, p = ks[x], across[x]
+            n.motion[k, 0] += along_k[x]
+            n.motion[k, 1] += p * xj
+            n.motion[k, 2] += p * yj
+            n.motion[k, 3] += p * zj
+            along += along_j[x]
+            gx += p * n.x[k]
+            gy += p * n.y[k]
+            gz += p * n.z[k]
             x += 1
         n.motion[j, 0] += along
         n.motion[j, 1] += gx

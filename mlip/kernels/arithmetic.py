@@ -6,6 +6,8 @@ digits, in float32 with fewer terms.
 
 from __future__ import annotations
 
+import math
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -172,3 +174,34 @@ def sine_and_cosine(y):
     sign = real(1.0) - real(2.0) * abs(n - real(2.0) * _nearest(real(0.5) * n))
     c, b = half_cosine(d * d)
     return sign * d * b, sign * c
+
+
+@kernel(inline="always")
+def arc_cosine(x):
+    """Arc cosine of x from -1 to 1, by the arc sine of half the angle from x = 1/2 on; as accurate as x allows."""
+    real = type(x)
+    far = abs(x) > real(0.5)
+    z = real(0.5) - real(0.5) * abs(x) if far else x * x
+    s = math.sqrt(z)
+    if is_single(x):
+        p = real(3.8085023561092654e-02)
+        p = p * z + real(2.6554542206161328e-02)
+        p = p * z + real(4.5001380069910168e-02)
+        p = p * z + real(7.4988550726008211e-02)
+        p = p * z + real(1.6666672414795305e-01)
+    else:
+        p = real(2.8169218060881413e-02)
+        p = p * z + real(-1.0749050339697808e-02)
+        p = p * z + real(1.6035514349148823e-02)
+        p = p * z + real(7.8029494773533171e-03)
+        p = p * z + real(1.1875494382636923e-02)
+        p = p * z + real(1.3929652902326633e-02)
+        p = p * z + real(1.7355259955786322e-02)
+        p = p * z + real(2.2372047631744510e-02)
+        p = p * z + real(3.0381947367098481e-02)
+        p = p * z + real(4.4642857103423643e-02)
+        p = p * z + real(7.5000000000207644e-02)
+        p = p * z + real(1.6666666666666649e-01)
+    arc = s + s * z * p
+    angle = arc + arc if far else real(0.5 * math.pi) - arc
+    return angle if x > real(0.0) else real(math.pi) - angle

@@ -104,7 +104,7 @@ def _find_factors(group, factors):
     """Factors of D_d for each angle."""
     real = factors.dtype.type
     for angle in range(group.angles.shape[0]):
-        zeta, sign = group.angles[angle]
+        zeta, sign = group.angles[angle, 0], group.angles[angle, 1]
         factor = 2.0 ** (1.0 - zeta)
         for d in range(group.degree + 1):
             factors[angle, d] = real(factor)

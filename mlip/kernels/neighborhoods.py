@@ -15,7 +15,8 @@ from mlip.kernels.compile import disjoint, kernel
 from mlip.kernels.cutoffs import cutoff_values
 
 # Kinds of functions: those of one neighbor first, then those of two, then among these those of the mean distance.
-RADIAL, LOG_NORMAL, BESSEL, NARROW, WIDE, SHIFTED, SHIFTED_AXILROD_TELLER, AXILROD_TELLER, CHEBYSHEV = range(9)
+RADIAL, LOG_NORMAL, BESSEL, COMPACT_RADIAL = range(4)
+NARROW, WIDE, SHIFTED, SHIFTED_AXILROD_TELLER, AXILROD_TELLER, CHEBYSHEV, COMPACT_NARROW, COMPACT_WIDE = range(4, 12)
 PADDING = 16  # what is computed for triples is computed in whole vectors
 
 # All functions of a descriptor. A sphere is a cutoff with its function, cutoff, cutoff_kind and inner cutoff (K,), and
@@ -119,7 +120,7 @@ def add_neighbors(center, first_pair, element, vectors, functions, n, filled):
 @kernel
 def add_triples(g, group, element, row, first, n, t, used, filled):
     """Triples of a center for one group; returns how many runs and triples there are then in all."""
-    before = filled
+    before, near = filled, group.kind == NARROW or group.kind == COMPACT_NARROW
     for a in range(first.shape[0] - 1):
         for b in range(a, first.shape[0] - 1):
             of_class, begin = group.class_of[element, a, b], filled
@@ -127,10 +128,10 @@ def add_triples(g, group, element, row, first, n, t, used, filled):
                 continue
             for j in range(first[a], first[a + 1]):
                 low, high = max(j + 1, first[b]), first[b + 1]
-                end = _add_near(group, j, low, high, n, t, filled) if group.kind == NARROW else filled + high - low
+                end = _add_near(group, j, low, high, n, t, filled) if near else filled + high - low
                 for m in range(end - filled):
                     t.j[filled + m] = j
-                if group.kind != NARROW:
+                if not near:
                     for m in range(high - low):
                         t.k[filled + m] = low + m
                 filled = max(filled, end)
@@ -176,6 +177,11 @@ def _shape(group, first, last, n, t):
             j, k = js[m], ks[m]
             cos[m] *= n.inverse[j] * n.inverse[k]
             argument[m] += n.r[j] * n.r[j] + n.r[k] * n.r[k]
+            outer[m] = n.fc[j] * n.fc[k]
+    elif group.kind == COMPACT_NARROW:
+        for m in range(last - first):
+            j, k = js[m], ks[m]
+            cos[m] *= n.inverse[j] * n.inverse[k]
             outer[m] = n.fc[j] * n.fc[k]
     else:
         for m in range(last - first):

@@ -8,9 +8,12 @@ import numpy as np
 
 from mlip.kernels.angular import angular, room_for_factors
 from mlip.kernels.arithmetic import CHANGES, GRADIENTS
+from mlip.kernels.compact import compact_angular, compact_radial, room_for_compact
 from mlip.kernels.compile import kernel
 from mlip.kernels.moments import by_moments, moments, room_for_moments
 from mlip.kernels.neighborhoods import (
+    COMPACT_NARROW,
+    COMPACT_RADIAL,
     NARROW,
     RADIAL,
     add_neighbors,
@@ -24,8 +27,9 @@ from mlip.kernels.radial_curves import radial_curves
 
 TRIPLES = 2048  # of a block of more than one center: their geometry stays in the second-level cache
 
-# What a block of centers needs: neighbors, triples, factors of a chunk of triples, moments of a center.
-Room = namedtuple("Room", "neighbors triples factors moments")
+# What a block of centers needs: neighbors, triples, factors of a chunk of triples, moments of a center, and compact
+# functions of a chunk of triples.
+Room = namedtuple("Room", "neighbors triples factors moments compact")
 
 
 @kernel(allocates=True)
@@ -107,6 +111,7 @@ def room_for(real, bounds, start, functions):
         room_for_triples(real, triples, centers * groups * elements * elements),
         room_for_factors(real, angles, shells),
         room_for_moments(real, functions, angles, most),
+        room_for_compact(real, functions),
     )  # fmt: skip
 
 
@@ -137,6 +142,10 @@ def add_product(product, element, functions, room, used, filled, given, result):
             for i in range(element.shape[0]):
                 radial(product, group, element[i], i, n.first[i, group.sphere], n, room.factors, given, result)
             continue
+        if group.kind == COMPACT_RADIAL:
+            for i in range(element.shape[0]):
+                compact_radial(product, group, element[i], i, n.first[i, group.sphere], n, room.compact, given, result)
+            continue
         if group.kind < NARROW:
             for i in range(element.shape[0]):
                 radial_curves(product, group, element[i], i, n.first[i, group.sphere], n, room.factors, given, result)
@@ -146,9 +155,14 @@ def add_product(product, element, functions, room, used, filled, given, result):
         begin = run
         while run < used and t.runs[run, 0] == g:
             run += 1
-        if run > begin:
-            first, last = t.runs[begin, 3], t.runs[run - 1, 4]
-            angular(product, group, first, last, t.runs[begin:run], n, t, room.factors, given, result)
+        if run == begin:
+            continue
+        runs = t.runs[begin:run]
+        first, last = runs[0, 3], runs[run - begin - 1, 4]
+        if group.kind >= COMPACT_NARROW:
+            compact_angular(product, group, first, last, runs, n, t, room.factors, room.compact, given, result)
+        else:
+            angular(product, group, first, last, runs, n, t, room.factors, given, result)
     if product == GRADIENTS:
         for q in range(filled):
             p = n.pair[q]

@@ -1,11 +1,12 @@
 """What the config offers is what the code can do, no more and no less."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from mlip import units
-from mlip.assembly import functions_of
+from mlip.assembly import explicit_set, functions_of
 from mlip.config import data, model, networks, training
 from mlip.configfile import parse_config
 from mlip.data.read import READERS
@@ -97,6 +98,29 @@ def test_every_set_can_be_made(name):
         weighted = made(**values, weighted=True)
         assert len(weighted) == len(functions) // (2 if functions[0].order == 1 else 3)
         assert {f.weights for f in weighted} == {((1, 1 / 4.5), (8, 8 / 4.5))}
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if not name.startswith("ani")])
+def test_every_set_can_have_an_inner_cutoff(name):
+    values = {"set": name, "cutoff": 4.0, "cutoff_function": "polynomial_3"}
+    assert {f.inner_cutoff for f in made(**values)} == {0.0}
+    assert {f.inner_cutoff for f in made(**values, inner_cutoff=1.5)} == {1.5}
+    with pytest.raises(ValueError, match=r"inner_cutoff is 4\.0 Å; expected from 0 to less than the cutoff of 4\.0 Å"):
+        made(**values, inner_cutoff=4.0)
+
+
+@pytest.mark.parametrize("kind", ["narrow", "wide"])
+def test_the_distance_of_an_angular_function_may_be_left_out(kind):
+    values = {"kind": kind, "neighbors": ["H", "O"], "cutoff": 3.0, "eta": 0.1, "zeta": 2.0, "lambda_": 1.0}
+    assert [f.r_s for f in made(set="explicit", functions=[values, {**values, "r_s": 1.5}])] == [0.0, 1.5]
+
+
+def test_functions_read_back_from_the_config_that_lists_them():
+    functions = made(set="wide", cutoff=4.0, inner_cutoff=1.5) + made(set="radial", cutoff=4.0)
+    functions[:3] = [replace(f, r_s=0.7) for f in functions[:3]]
+    listed = explicit_set(functions).model_dump()
+    assert made(**listed) == functions
+    assert ["inner_cutoff" in f for f in listed["functions"]] == [f.inner_cutoff > 0 for f in functions]
 
 
 def test_a_function_of_all_elements_can_be_written_out():

@@ -27,10 +27,7 @@ FUNCTIONS = [
     AxilrodTeller(neighbors=(1, 1), cutoff=3.0, eta=0.1, r_s=1.0, n=2, power=0.5),
     Narrow(neighbors=(1, 1), cutoff=3.0, cutoff_function="exponential", eta=0.1, r_s=1.0, zeta=2.0, lambda_=1.0),
     Wide(neighbors=(1, 1), cutoff=3.0, cutoff_function="hard", eta=0.1, r_s=1.0, zeta=2.0, lambda_=1.0),
-    *(
-        Radial(neighbors=(1,), cutoff=3.0, cutoff_function=name, inner_cutoff=inner, eta=1.0)
-        for name, inner in (("cosine", 1.0), ("tanh_normalized", 0.0), ("polynomial_3", 1.0), ("polynomial_4", 1.0))
-    ),
+    Radial(neighbors=(1,), cutoff=3.0, cutoff_function="polynomial_4", inner_cutoff=1.0, eta=1.0),
 ]
 
 

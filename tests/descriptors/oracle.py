@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import combinations, product
 
 from mlip.descriptors.functions import (
     AxilrodTeller,
     Bessel,
     Chebyshev,
+    CompactNarrow,
+    CompactRadial,
+    CompactWide,
     LogNormal,
     Narrow,
     Radial,
@@ -30,13 +34,16 @@ def cutoff_function(name: str, r: float, r_c: float, r_ci: float = 0.0) -> float
     if r < r_ci or name == "hard":
         return 1.0
     x = (r - r_ci) / (r_c - r_ci)
+    exact = Fraction(x)  # the large terms of the polynomials cancel
     return {
         "cosine": lambda: 0.5 * (math.cos(math.pi * x) + 1),
         "exponential": lambda: math.exp(1 - 1 / (1 - x**2)),
-        "polynomial_1": lambda: (2 * x - 3) * x**2 + 1,
-        "polynomial": lambda: 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
-        "polynomial_3": lambda: (x * (x * (20 * x - 70) + 84) - 35) * x**4 + 1,
-        "polynomial_4": lambda: (x * (x * ((315 - 70 * x) * x - 540) + 420) - 126) * x**5 + 1,
+        "polynomial_1": lambda: float((2 * exact - 3) * exact**2 + 1),
+        "polynomial": lambda: float(1 - 10 * exact**3 + 15 * exact**4 - 6 * exact**5),
+        "polynomial_3": lambda: float(1 - 35 * exact**4 + 84 * exact**5 - 70 * exact**6 + 20 * exact**7),
+        "polynomial_4": lambda: float(
+            1 - 126 * exact**5 + 420 * exact**6 - 540 * exact**7 + 315 * exact**8 - 70 * exact**9
+        ),
     }[name]()
 
 
@@ -71,8 +78,23 @@ def value(function: SymmetryFunction, structure: Structure, i: int) -> float:
     return sum(factor(z_j, z_k) * _triple(function, a, b) for (z_j, a), (z_k, b) in combinations(near, 2))
 
 
+def compact(shape: str, x: float, left: float, right: float) -> float:
+    """A compact function, its polynomials in Bernstein's form: half the expansion of (y + 1 - y)^(2n+1)."""
+    if not left < x < right:
+        return 0.0
+    y = abs(2 * x - left - right) / (right - left)
+    if shape.startswith("e"):
+        return math.e * math.exp(1 / (y * y - 1))
+    if shape.endswith("a"):
+        y = (2 - y) * y
+    n = int(shape[1])
+    return sum(math.comb(2 * n + 1, k) * y**k * (1 - y) ** (2 * n + 1 - k) for k in range(n + 1))
+
+
 def _pair(f: SymmetryFunction, vector: Point) -> float:
     r = math.hypot(*vector)
+    if isinstance(f, CompactRadial):
+        return compact(f.shape, r, f.inner, f.cutoff)
     fc = cutoff_function(f.cutoff_function, r, f.cutoff, f.inner_cutoff)
     if isinstance(f, LogNormal):
         return r**-f.power * math.exp(-(math.log(r / f.r_s) ** 2) / (2 * f.width**2)) * fc
@@ -88,6 +110,11 @@ def _triple(f: SymmetryFunction, a: Point, b: Point) -> float:
 
     r_ij, r_ik, r_jk = math.hypot(*a), math.hypot(*b), math.dist(a, b)
     cosine = sum(x * y for x, y in zip(a, b, strict=True)) / (r_ij * r_ik)
+    if isinstance(f, CompactNarrow | CompactWide):
+        theta = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+        near = compact(f.shape, r_ij, f.inner, f.cutoff) * compact(f.shape, r_ik, f.inner, f.cutoff)
+        far = compact(f.shape_jk or f.shape, r_jk, f.inner, f.cutoff) if isinstance(f, CompactNarrow) else 1.0
+        return compact(f.shape[:2], theta, f.theta_low, f.theta_high) * near * far
     weight = 1.0
     if isinstance(f, AxilrodTeller | ShiftedAxilrodTeller):  # the other angles by the law of cosines
         cos_j = (r_ij**2 + r_jk**2 - r_ik**2) / (2 * r_ij * r_jk)

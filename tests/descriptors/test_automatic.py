@@ -74,6 +74,7 @@ def test_a_cutoff_that_is_given_is_taken():
     assert {f.cutoff for f in choose(structures, cutoff=4.2)} == {4.2}
     assert max(f.cutoff for f in choose(structures, cutoff=7.5, cutoff_function="tanh")) == 7.5
     assert {f.cutoff_function for f in choose(structures, cutoff_function="tanh")} == {"tanh"}
+    assert {f.inner_cutoff for f in choose(structures, inner_cutoff=1.1)} == {1.1}
 
 
 @pytest.mark.parametrize("pruning", ["farthest", "cur"])

@@ -16,6 +16,7 @@ from physics.laws import same
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors import backends
 from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, WITHOUT_INNER_CUTOFF
 from mlip.descriptors.functions import (
     KINDS,
@@ -102,9 +103,20 @@ def test_home_of_the_kernels():
     assert ("Interpreted" in type(radial).__name__) == (DEVICE.type == "cpu")
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: f"{HOME}-{kind.__name__}")
+IN_TRITON = [kind for kind in KINDS.values() if not issubclass(kind, CompactFunction)]
+
+
+@pytest.mark.parametrize("kind", IN_TRITON, ids=lambda kind: f"{HOME}-{kind.__name__}")
 def test_each_formula(kind):
     check(functions_of(kind), CLUSTER, ALONE, WATER)
+
+
+def test_functions_without_a_kernel_are_left_to_the_reference(monkeypatch):
+    monkeypatch.setattr(backends, "has_triton", lambda: True)
+    with_kernels = ACSF((H, O), functions_of(Radial))
+    without = ACSF((H, O), [*functions_of(Radial), *zoo.compact()[:1]])
+    assert isinstance(backends.fastest(with_kernels, torch.device("cuda")), CudaACSF)
+    assert backends.fastest(without, torch.device("cuda")) is without
 
 
 def test_weights_of_elements():

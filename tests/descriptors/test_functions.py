@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from physics import zoo
@@ -8,6 +9,9 @@ from mlip.descriptors.functions import (
     KINDS,
     Bessel,
     Chebyshev,
+    CompactNarrow,
+    CompactRadial,
+    CompactWide,
     LogNormal,
     Narrow,
     Radial,
@@ -17,6 +21,7 @@ from mlip.descriptors.functions import (
 )
 
 PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
+ANY_SHAPE = {"inner": 0.0, "shape": "p2"}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +44,20 @@ PAIR = {"neighbors": (1, 8), "cutoff": 4.0}
         (lambda: Bessel(neighbors=(1,), weights=((1, 1.0),), cutoff=4.0, n=1), "there are weights; give one"),
         (lambda: Bessel(weights=((1, 0.0),), cutoff=4.0, n=1), "the weight of H is 0.0"),
         (lambda: Bessel(weights=((1, 1.0), (1, 2.0)), cutoff=4.0, n=1), "each element may have one"),
+        (lambda: CompactRadial(neighbors=(1,), cutoff=4.0, inner=4.0, shape="p1"), "expected inner < cutoff"),
+        (lambda: CompactRadial(neighbors=(1,), cutoff=4.0, inner=0.0, shape="p5"), "shape is 'p5'; known: p1, p1a"),
+        (
+            lambda: CompactRadial(neighbors=(1,), cutoff=4.0, inner=0.0, shape="e", cutoff_function="cosine"),
+            "a compact_radial function ends by itself: leave it out",
+        ),
+        (lambda: CompactWide(**PAIR, **ANY_SHAPE, theta_low=90, theta_high=90), "expected theta_low < theta_high"),
+        (lambda: CompactWide(**PAIR, **ANY_SHAPE, theta_low=-10, theta_high=90), "symmetric about 0° or 180°"),
+        (lambda: CompactNarrow(**PAIR, **ANY_SHAPE, theta_low=60, theta_high=190), "symmetric about 0° or 180°"),
+        (lambda: CompactNarrow(**PAIR, **ANY_SHAPE, theta_low=-190, theta_high=190), "at most 360° apart"),
+        (
+            lambda: CompactNarrow(**PAIR, **ANY_SHAPE, theta_low=0, theta_high=90, shape_jk="x"),
+            "shape_jk is 'x'; known: p1",
+        ),
         (lambda: Radial(neighbors=(1,), cutoff=4.0, eta=1.0, cutoff_function="cosin"), "'cosin'; known: hard, cosine"),
     ],
 )
@@ -55,6 +74,19 @@ def test_every_function_reads_back():
     functions = [*zoo.mixed_formulas(), *zoo.per_center(), *zoo.of_all_elements()]
     assert {type(f) for f in functions} == set(KINDS.values())
     assert [function_from_dict(f.as_dict()) for f in functions] == functions
+
+
+def test_functions_of_older_files_have_no_inner_cutoff_and_no_r_s():
+    function = Narrow(**PAIR, eta=0.1, zeta=2.0, lambda_=-1.0)
+    old = {name: value for name, value in function.as_dict().items() if name not in ("inner_cutoff", "r_s")}
+    assert function_from_dict(old) == function and (function.inner_cutoff, function.r_s) == (0.0, 0.0)
+
+
+def test_a_function_says_its_numbers():
+    function = Wide(**PAIR, eta=0.1, zeta=2.0, lambda_=-1.0, r_s=1.5)
+    said = "wide around any of H-O: eta 0.1, zeta 2, lambda_ -1, r_s 1.5, cutoff 4"
+    assert str(function) == said
+    assert str(replace(function, inner_cutoff=1.25)) == f"{said}, inner cutoff 1.25"
 
 
 def test_descriptor_needs_functions():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlip.batch import AtomsBatch, collate, to_batch
+from mlip.descriptors.compact_functions import CompactFunction
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.structure import Structure
@@ -51,6 +52,7 @@ def subject_of(
     elements = potential.elements
     functions = potential.descriptor.functions
     inner = {function.inner_cutoff for function in functions if function.inner_cutoff}
+    inner |= {function.inner for function in functions if isinstance(function, CompactFunction) and function.inner > 0}
     ends = set() if potential.repulsion is None else set(potential.repulsion.outer.flatten().tolist())
     return Subject(
         predictor(potential, change, features),

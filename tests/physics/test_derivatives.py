@@ -19,6 +19,7 @@ TINY = {
     "narrow": zoo.behler(Narrow)[2:6],
     "wide": zoo.behler(Wide, name="polynomial")[2:6],
     "shifted": zoo.shifted(name="tanh")[2:6],
+    "compact": [f for f in zoo.compact(3.3, ("p1", "p4a", "e")) if f.neighbors in ((1,), (1, 6), (1, 8))],
 }
 
 
@@ -62,7 +63,7 @@ def test_jacobian_is_the_finite_difference(name):
             assert (difference == 0).all(), "a pair vector changes only the features of its own center"
 
 
-@pytest.mark.parametrize("kind", [zoo.shifted, lambda: zoo.behler(Narrow), lambda: zoo.behler(Wide)])
+@pytest.mark.parametrize("kind", [zoo.shifted, lambda: zoo.behler(Narrow), lambda: zoo.behler(Wide), zoo.compact])
 def test_three_atoms_on_a_line_have_finite_derivatives(kind):
     line = np.array([[0.0, 0, 0], [1.1, 0, 0], [-1.3, 0, 0], [2.2, 0, 0]])
     batch = to_batch(Structure(np.array([6, 1, 8, 1]), line), 4.5)[0]

@@ -64,12 +64,17 @@ def test_batch_is_its_structures(potential, backend):
 
 
 def test_zoo_has_every_kind_and_every_cutoff_function():
+    from mlip.descriptors.compact_functions import SHAPES, CompactFunction
     from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS, WITHOUT_INNER_CUTOFF
     from mlip.descriptors.functions import KINDS, BehlerAngular, Narrow, Radial, Wide
 
     functions = [f for make in zoo.POTENTIALS.values() for f in make().descriptor.functions]
     found = {(type(f), f.cutoff_function) for f in functions}
-    assert found >= {(kind, name) for kind in KINDS.values() for name in ("cosine", "tanh", "polynomial")}
+    compact = {kind for kind in KINDS.values() if issubclass(kind, CompactFunction)}
+    others = set(KINDS.values()) - compact
+    assert found >= {(kind, name) for kind in others for name in ("cosine", "tanh", "polynomial")}
+    assert compact <= {type(f) for f in functions}
+    assert {f.shape for f in functions if isinstance(f, CompactFunction)} >= set(SHAPES) - {"ea"}
     # A cutoff function is a factor of each distance, alike in all kinds; only narrow functions take that of r_jk.
     assert found >= {(kind, name) for kind in (Radial, Narrow) for name in CUTOFF_FUNCTIONS}
     inner = {f.cutoff_function for f in functions if f.inner_cutoff}

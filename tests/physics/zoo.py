@@ -16,6 +16,9 @@ from mlip.descriptors.functions import (
     AxilrodTeller,
     Bessel,
     Chebyshev,
+    CompactNarrow,
+    CompactRadial,
+    CompactWide,
     LogNormal,
     Narrow,
     Radial,
@@ -169,6 +172,25 @@ def shifted_axilrod_teller(cutoff: float = 3.6, name: str = "cosine") -> list[Sy
     ]
 
 
+def compact(cutoff: float = 3.6, shapes: Sequence[str] = ("p1", "p2a", "e")) -> list[SymmetryFunction]:
+    """Intervals with a left edge below and above zero, angles that are even at 0° or at 180°, or end there."""
+    intervals = [(-cutoff, -140.0, 140.0), (0.4, 35.0, 165.0), (0.4, 20.0, 340.0), (-1.0, 0.0, 180.0)]
+    radial = [
+        CompactRadial(neighbors=(z,), inner=inner, shape=shape, cutoff=cutoff)
+        for z in ELEMENTS
+        for inner in (-cutoff, 0.5)
+        for shape in shapes
+    ]
+    angular = [
+        (CompactNarrow, CompactWide)[(n + p) % 2](
+            neighbors=pair, inner=inner, theta_low=low, theta_high=high, shape=shapes[n % len(shapes)], cutoff=cutoff
+        )
+        for p, pair in enumerate(NEIGHBOR_PAIRS)
+        for n, (inner, low, high) in enumerate(intervals)
+    ]
+    return [*radial, *angular]
+
+
 def weighted(functions: Sequence[SymmetryFunction], weights: Sequence[float]) -> list[SymmetryFunction]:
     """Each kind of function once, for all neighbors with a weight."""
     of = tuple((z, weight) for z, weight in zip(ELEMENTS, weights, strict=True) if weight)
@@ -184,6 +206,7 @@ def of_all_elements() -> list[SymmetryFunction]:
         *weighted([*behler(Narrow, 3.1), *behler(Wide, 3.2), *shifted(3.27)], z),
         *weighted([*radial(4.0, center=8)[:2], *behler(Wide, 3.2)[:2]], other),
         *radial(4.0)[:3],
+        *weighted(compact(3.1, ("p3", "p4a")), z),
         *weighted([*chebyshev(3.2), *axilrod_teller(3.2)[:3], *shifted_axilrod_teller(3.2)[:3]], other),
     ]
 
@@ -315,6 +338,16 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
         scaling="half",
     ),
     "weighted": lambda: potential([*of_all_elements(), *log_normal(3.9, "polynomial")[:2]], 14),
+    "compact": lambda: potential(compact(), 22),
+    "compact, other shapes": lambda: potential(
+        [
+            *compact(3.4, ("p2", "p3", "p4"))[::2],
+            *compact(3.7, ("p1a", "p3a", "p4a"))[::3],
+            *(replace(f, shape_jk="p2") for f in compact(3.3, ("p1", "e")) if isinstance(f, CompactNarrow)),
+        ],
+        23,
+        scaling="half",
+    ),
     "polynomials": lambda: potential(polynomials(), 17, scaling="half"),
     "exponential cutoff": lambda: potential(
         [*radial(4.0, "exponential"), *behler(Narrow, 3.6, "exponential", inner=1.5)], 18, scaling="half"
