@@ -7,10 +7,10 @@ import pytest
 import torch
 from ase import Atoms
 from ase.io import write
-
 from interfaces.command import mlip, refused
 from interfaces.n2p2_reference import ROOT, references, structures
 from interfaces.trained import alcu, ethanol
+
 from mlip.batch import to_batch
 from mlip.interfaces.calculator import MLIPCalculator
 from mlip.model.checkpoint import load_content, load_potential
@@ -68,7 +68,7 @@ def test_import_in_hartree_and_bohr(tmp_path):
     file = tmp_path / "p.pt"
     assert mlip("import", "n2p2", ROOT / FOLDER, "-o", file, "--units", "Ha-Bohr", "--quiet").status == 0
     potential = load_potential(file)
-    assert potential.cutoff == pytest.approx(5.0 * LENGTH["Bohr"]) or potential.cutoff < 5.0
+    assert potential.cutoff == pytest.approx(3.5 * LENGTH["Bohr"])
     first = structures(FOLDER)[0]
     batch, _ = to_batch(type(first)(first.numbers, LENGTH["Bohr"] * first.positions), potential.cutoff)
     found = evaluate(potential, batch)
