@@ -22,6 +22,10 @@ from mlip.studies import commands as studies
 
 USER_ERROR, UNPHYSICAL = 2, 3
 DEBUG = "MLIP_DEBUG"
+CONDITIONS = (  # options of md
+    "ensemble", "temperature", "pressure", "timestep", "friction", "seed",
+    "largest_force", "on_extrapolation", "largest_extrapolation",
+)  # fmt: skip
 
 EXAMPLES = """\
 a potential from a data file, and dynamics with it:
@@ -203,9 +207,7 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.model.checkpoint import fingerprint
 
     use_threads(options)
-    names = ("ensemble", "temperature", "pressure", "timestep", "friction", "seed")
-    names += ("largest_force", "on_extrapolation", "largest_extrapolation")
-    conditions = Conditions(**{name: getattr(options, name) for name in names})
+    conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS})
     start = existing_file(options.start)
     try:
         atoms = cast(Atoms, read(str(start.absolute()), do_not_split_by_at_sign=True))

@@ -184,7 +184,7 @@ class Simulation:
         worst = worst_of(calculator.potential, self.atoms.numbers, calculator.outside)
         largest = self.conditions.largest_extrapolation
         if self.conditions.on_extrapolation == "stop" and worst is not None and worst.severity > largest:
-            self._fail(f"{worst}, more than {largest:g}")
+            self._fail(f"{worst}, and --largest-extrapolation is {largest:g}")
 
     def _fail(self, reason: str) -> None:
         path = self.trajectory.path.with_name(self.trajectory.path.name + ".failed.xyz")

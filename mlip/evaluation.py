@@ -25,6 +25,7 @@ from mlip.training.examples import Examples
 from mlip.training.metrics import Errors
 from mlip.training.reliability import Reliability
 
+RESERVED = ("all", "extrapolation", "worst")  # of the results, so that no group may have these names
 PREFIX = "mlip_"  # of the names of predictions in files
 
 
@@ -44,7 +45,7 @@ def evaluate_structures(
     errors are those after the mean error of the energy per atom is taken from all energies, as where the zero of the
     labels is another one than the potential's; "all" then holds it as energy_shift_per_atom (eV). With the `spreads` of
     the structures (`committee_spreads`) the errors are also compared with these. `extrapolation` counts the atoms
-    outside of the training set's features on the way, and "all" then holds its results.
+    outside of the training set's features on the way.
 
     Raises:
         ValueError: no structure has that entry, or the potential does not know an element.
@@ -76,10 +77,8 @@ def evaluate_structures(
         total.add(shifted, *labelled)
         if by is not None:
             groups[str(structure.info.get(by, "-"))].add(shifted, *labelled)
-    named = {f"{by}={name}" if name == "all" else name: groups[name].results() for name in sorted(groups)}
+    named = {f"{by}={name}" if name in RESERVED else name: groups[name].results() for name in sorted(groups)}
     whole = {**total.results(), **({"energy_shift_per_atom": offset} if shift else {})}
-    if extrapolation:
-        whole["extrapolation"] = extrapolation.results()
     return {"all": whole, **named}, predictions
 
 

@@ -94,7 +94,8 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if options.shift:
         text += f"\nenergies after taking {1e3 * offset:+.2f} meV/atom from all of them"
     text += f"\n{extrapolation.text()}"
+    found: dict[str, Any] = {**results, "extrapolation": extrapolation.results()}
     if options.worst:
         worst = worst_structures(structures, predictions, options.worst, offset)
-        return {**results, "worst": worst}, f"{text}\n{worst_table(worst)}"
-    return results, text
+        return {**found, "worst": worst}, f"{text}\n{worst_table(worst)}"
+    return found, text

@@ -26,7 +26,7 @@ def test_the_errors_of_the_test_set_are_those_of_the_run(tmp_path):
     results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
     outcome = mlip("evaluate", tmp_path / "run", tmp_path / "test.xyz", "--json")
     found = json.loads(outcome.out)
-    assert found["all"].pop("extrapolation")["structures"] == 16
+    assert found.pop("extrapolation")["structures"] == 16
     assert found == {"all": pytest.approx(results["test"], rel=1e-12)}, "sums in another order"
     printed = mlip("evaluate", tmp_path / "run" / "potential.pt", tmp_path / "test.xyz", "--quiet").out.splitlines()
     assert printed[2].split()[1:] == trained.out.splitlines()[4].split()[1:], "the same row but for its name"
@@ -36,7 +36,6 @@ def test_the_command_and_the_function_agree_with_errors_by_hand():
     found = json.loads(mlip("evaluate", alcu(), ALCU, "data.index='20:30'", "--json").out)["all"]
     structures = read_structures(ALCU, ReadOptions(index="20:30"))
     results, predictions = evaluate_structures(load_potential(alcu()), structures)
-    del found["extrapolation"]
     assert results == {"all": found}
     pairs = list(zip(predictions, structures, strict=True))
     energy = np.array([(float(p.energy[0]) - s.energy) / len(s) for p, s in pairs])
@@ -53,6 +52,7 @@ def test_groups():
     outcome = mlip("evaluate", alcu(), ALCU, "data.index=:30", "--by", "config_type", "--json")
     groups = json.loads(outcome.out)
     total = groups.pop("all")
+    assert groups.pop("extrapolation")["structures"] == 30
     names = [atoms.info["config_type"] for atoms in read(ALCU, ":30")]
     assert {name: group["structures"] for name, group in groups.items()} == {n: names.count(n) for n in set(names)}
     mean = sum(group["energy_mae"] * group["structures"] for group in groups.values()) / total["structures"]
@@ -70,16 +70,18 @@ def test_structures_without_the_entry_are_a_group_of_their_own(tmp_path):
         atoms.info = {"stage": n} if n < 2 else {}
     write(tmp_path / "data.xyz", frames, format="extxyz")
     found = json.loads(mlip("evaluate", alcu(), tmp_path / "data.xyz", "--by", "stage", "--json").out)
+    del found["extrapolation"]
     assert {name: group["structures"] for name, group in found.items()} == {"all": 6, "0": 1, "1": 1, "-": 4}
 
 
-def test_a_group_of_the_name_all_does_not_replace_the_total(tmp_path):
+@pytest.mark.parametrize("name", ["all", "extrapolation", "worst"])
+def test_a_group_does_not_replace_other_results(tmp_path, name):
     frames = read(ALCU, ":6")
     for n, atoms in enumerate(frames):
-        atoms.info = {"kind": "all" if n < 2 else "rest"}
+        atoms.info = {"kind": name if n < 2 else "rest"}
     write(tmp_path / "data.xyz", frames, format="extxyz")
     found = json.loads(mlip("evaluate", alcu(), tmp_path / "data.xyz", "--by", "kind", "--json").out)
-    assert found["all"]["structures"] == 6
+    assert found["all"]["structures"] == 6 and found.pop("extrapolation")["structures_outside"] == 0
     assert sorted(group["structures"] for group in found.values()) == [2, 4, 6]
 
 
@@ -131,14 +133,14 @@ def test_data_without_labels(tmp_path):
     frames = [atoms.copy() for atoms in read(ALCU, ":3")]
     write(tmp_path / "bare.xyz", frames, format="extxyz")
     outcome = mlip("evaluate", alcu(), tmp_path / "bare.xyz", "--output", tmp_path / "predictions.xyz", "--json")
-    assert json.loads(outcome.out) == {"all": {"structures": 3}}
+    assert json.loads(outcome.out)["all"] == {"structures": 3}
     assert all(np.isfinite(frame.info["mlip_energy"]) for frame in read(tmp_path / "predictions.xyz", ":"))
 
 
 def test_atoms_outside_of_the_training_set_are_counted(tmp_path):
     """None of its own structures, and the one that is stretched, by name."""
     own = mlip("evaluate", ethanol(), ETHANOL, "data.index=:60", "--json")
-    found = json.loads(own.out)["all"]["extrapolation"]
+    found = json.loads(own.out)["extrapolation"]
     assert found["structures"] == 60 and found["structures_outside"] <= 20, "it was trained on 40 of them"
     assert found["elements"]["H"]["atoms"] == 360
     frames = [Atoms(s.numbers, s.positions, info={"energy": s.energy}) for s in read_structures(ETHANOL)[:3]]
@@ -146,7 +148,7 @@ def test_atoms_outside_of_the_training_set_are_counted(tmp_path):
     frames[1].positions[hydrogen] *= 1.5
     write(tmp_path / "stretched.xyz", frames, format="extxyz")
     outcome = mlip("evaluate", ethanol(), tmp_path / "stretched.xyz", "--json")
-    worst = json.loads(outcome.out)["all"]["extrapolation"]["worst"]
+    worst = json.loads(outcome.out)["extrapolation"]["worst"]
     assert worst["structure"].endswith("stretched.xyz#1") and worst["severity"] > 1
     text = mlip("evaluate", ethanol(), tmp_path / "stretched.xyz", "--quiet").out.splitlines()[-1]
     assert text.startswith("outside of the training set's features in") and worst["function"] in text

@@ -54,10 +54,11 @@ def test_the_worst_are_named(structures):
 def test_the_command():
     command = ("evaluate", alcu(), ALCU, "data.index=:12", "--shift", "--worst", 2)
     found = json.loads(mlip(*command, "--json").out)
-    assert set(found) == {"all", "worst"} and len(found["worst"]) == 2
+    assert set(found) == {"all", "extrapolation", "worst"} and len(found["worst"]) == 2
     lines = mlip(*command, "--quiet").out.splitlines()
-    assert lines[3].startswith("energies after taking") and lines[4] == "worst structures"
-    assert lines[5].strip().startswith(found["worst"][0]["structure"]) and len(lines) == 7
+    assert lines[3].startswith("energies after taking") and "training set's features" in lines[4]
+    assert lines[5] == "worst structures"
+    assert lines[6].strip().startswith(found["worst"][0]["structure"]) and len(lines) == 8
     assert refused(mlip("evaluate", alcu(), ALCU, "--worst", "-1"), "--worst is -1")
 
 

@@ -213,7 +213,7 @@ class MLIPCalculator(Calculator):
             return
         if self.extrapolation == "stop" and worst.severity > self.largest_extrapolation:
             self.results = {}
-            raise Extrapolated(f"{worst}, more than {self.largest_extrapolation:g}")
+            raise Extrapolated(f"{worst}, and largest_extrapolation is {self.largest_extrapolation:g}")
         if self.extrapolation == "warn" and not self._warned:
             logger.warning("the potential extrapolates: %s", worst)
             self._warned = True
@@ -267,7 +267,7 @@ def _evaluator(potential: Potential, *, watch: bool) -> Callable[[VerletList, At
             predicted.atomic_energies.numpy(),
             stress if np.isfinite(stress).all() else None,
         )
-        return results, watched and watched.outside
+        return results, watched.outside if watched else None
 
     return by_evaluate
 

@@ -13,7 +13,7 @@ from mlip.descriptors.backends import fastest
 from mlip.descriptors.operation import Products
 from mlip.elements import symbol
 from mlip.model.potential import Potential
-from mlip.model.ranges import Outside
+from mlip.model.ranges import LARGEST, Outside
 
 
 class WatchedFeatures:
@@ -49,8 +49,8 @@ class Worst(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"atom {self.atom} ({self.element}) is {self.severity:.2g} times the width of the training set's range "
-            f"outside of it in {self.function}"
+            f"atom {self.atom} ({self.element}) is outside of the training set's range by {self.severity:.2g} times "
+            f"its width in {self.function}"
         )
 
 
@@ -73,12 +73,13 @@ class _OfElement:
 class ExtrapolationCount:
     """Counts atoms outside over many structures or steps, and remembers the worst and where it was.
 
-    `unit` is what one `add` is: "step", "structure".
+    `unit` is what one `add` is: "step", "structure". Far outside is more than `LARGEST` widths of a range, which few
+    structures are that were drawn like the training set; nearer ones tell that there could be more of them in it.
     """
 
     def __init__(self, potential: Potential, unit: str) -> None:
         self.potential, self.unit = potential, unit
-        self.counted = self.outside = 0  # structures or steps
+        self.counted = self.outside = self.far = 0  # structures or steps
         self.first: str | int | None = None
         self.worst: Worst | None = None
         self.where: str | int | None = None  # the worst
@@ -96,6 +97,7 @@ class ExtrapolationCount:
         if worst is None:
             return
         self.outside += 1
+        self.far += worst.severity > LARGEST
         self.first = where if self.first is None else self.first
         if self.worst is None or worst.severity > self.worst.severity:
             self.worst, self.where = worst, where
@@ -107,6 +109,7 @@ class ExtrapolationCount:
         counts: dict[str, Any] = {
             f"{self.unit}s": self.counted,
             f"{self.unit}s_outside": self.outside,
+            f"{self.unit}s_far_outside": self.far,
             "elements": {symbol(number): vars(found) for number, found in self.elements.items() if found.atoms},
         }
         if self.worst is not None:
@@ -121,6 +124,7 @@ class ExtrapolationCount:
             return f"no atom outside of the training set's features in {self.counted} {self.unit}s"
         found = [f"{symbol(number)} {of.outside} of {of.atoms}" for number, of in self.elements.items() if of.outside]
         return (
-            f"outside of the training set's features in {self.outside} of {self.counted} {self.unit}s, first in "
-            f"{self.first}; atoms: {', '.join(found)}; worst in {self.where}: {self.worst}"
+            f"outside of the training set's features in {self.outside} of {self.counted} {self.unit}s, {self.far} of "
+            f"them by more than a range's width; first in {self.unit} {self.first}; atoms: {', '.join(found)}; "
+            f"worst in {self.unit} {self.where}: {self.worst}"
         )

@@ -136,11 +136,13 @@ def _repulsion_tables(potential: Potential) -> np.ndarray:
     return np.stack([table.cpu().numpy() for table in tables])
 
 
-def _range_tables(potential: Potential) -> tuple[np.ndarray, ...]:
+def _range_tables(potential: Potential) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lowest and highest features, and one over the widths that distances from them are measured in."""
-    ranges = potential.ranges
-    tables = ranges.lowest, ranges.highest, 1.0 / ranges.widths
-    return tuple(table.to(potential.dtype).cpu().numpy() for table in tables)
+    ranges, dtype = potential.ranges, potential.dtype
+    low, high, per_width = (
+        table.to(dtype).cpu().numpy() for table in (ranges.lowest, ranges.highest, 1.0 / ranges.widths)
+    )
+    return low, high, per_width
 
 
 def _volume(cell: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mlip.model.scaling import FLOOR
 
-TOLERANCE = 0.1  # of a range's width; structures drawn like the training set go farther in a few percent of cases
+TOLERANCE = 0.1  # of a range's width, up to which nothing counts: `FeatureRanges.outside` has what led to it
 LARGEST = 1.0  # severity beyond which a run that is to stop does so; rare in structures like the training set
 ROUNDING = 1e-3  # of a function's largest value; a range that is narrower is wide as that
 
@@ -22,7 +22,7 @@ class Outside(NamedTuple):
 
     severity: Float[np.ndarray, "N"]  # distance of the worst function, in widths of its range; 0 inside
     function: Int[np.ndarray, "N"]  # column of the worst function, -1 inside
-    count: Int[np.ndarray, "N"]  # functions outside
+    functions: Int[np.ndarray, "N"]  # how many are outside
 
     def split(self, sizes: Sequence[int]) -> list[Outside]:
         """The atoms of a batch, one structure at a time."""
@@ -100,8 +100,11 @@ class FeatureRanges(nn.Module):
 
         .. math:: s_i = \max_d \frac{\max(l_{ed} - G_{id},\; G_{id} - h_{ed})}{w_{ed}}
 
-        where this is more than `tolerance`, else 0: in hundreds of functions one or another is a little outside in many
-        a structure like those of the training set, so what tells is how far. The widths w are `widths`.
+        where this is more than `tolerance`, else 0. The widths w are `widths`. In hundreds of functions one or another
+        is a little outside in many a structure like those of the training set, so what tells is how far: of ethanol's
+        dynamics at 500 K, 500 structures and 250 functions, 40 % of other structures have an atom outside at all, 9 %
+        by more than 0.1 and under 1 % by more than 1; with a bond of a hydrogen atom 0.3 Å shorter or 0.5 Å longer all
+        have one outside by more than 0.1 and 95 % by more than 1.
         """
         values = features.detach().double()
         beyond = torch.maximum(self.lowest[element] - values, values - self.highest[element]) / self.widths[element]

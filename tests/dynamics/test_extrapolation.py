@@ -35,7 +35,7 @@ def test_counted_and_said_at_the_end(tmp_path):
     (tmp_path / "md.xyz").unlink()
     line = md(tmp_path, atoms, "--quiet").out.splitlines()[-1]
     assert line.startswith("outside of the training set's features in ") and found["worst"]["function"] in line
-    assert "first in 0" in line
+    assert "first in step 0" in line
 
 
 def test_inside_and_ignored(tmp_path):
@@ -49,7 +49,7 @@ def test_stopped_with_the_frame(tmp_path):
     atoms = stretched()
     outcome = md(tmp_path, atoms, "--on-extrapolation", "stop", "--largest-extrapolation", 0.5, "--quiet")
     assert outcome.status == 3 and outcome.out == ""
-    assert outcome.err.startswith("mlip: stopped: step 0: atom ") and "more than 0.5" in outcome.err
+    assert outcome.err.startswith("mlip: stopped: step 0: atom ") and "--largest-extrapolation is 0.5" in outcome.err
     frame = read(tmp_path / "md.xyz.failed.xyz")
     assert frame.positions == pytest.approx(atoms.positions, abs=1e-8)
 

@@ -46,7 +46,7 @@ def test_kernel_is_the_reference(name, structure):
     found = fused(potential, STRUCTURES[structure]).outside
     np.testing.assert_allclose(found.severity, expected.severity, rtol=1e-9)
     np.testing.assert_array_equal(found.function, expected.function)
-    np.testing.assert_array_equal(found.count, expected.count)
+    np.testing.assert_array_equal(found.functions, expected.functions)
 
 
 def test_the_law_of_the_kernel_sees_atoms_outside_and_inside():
@@ -61,7 +61,7 @@ def test_kernel_in_single_precision():
     potential.networks.float()
     found = fused(potential, zoo.STRUCTURES["triclinic"]).outside
     np.testing.assert_allclose(found.severity, exact.severity, rtol=1e-3)
-    assert not fused(potential, ALL[0]).outside.count.any(), "rounding does not count"
+    assert not fused(potential, ALL[0]).outside.functions.any(), "rounding does not count"
 
 
 def test_nothing_else_changes_and_nothing_is_told_unless_asked():
@@ -133,7 +133,7 @@ def test_calculator_stops():
     atoms = ase_atoms(structure)
     atoms.calc = MLIPCalculator(potential, extrapolation="stop", largest_extrapolation=0.9 * severity)
     for _ in range(2):
-        with pytest.raises(Extrapolated, match=r"atom \d+ \(\w+\) is .* outside of it in .*, more than"):
+        with pytest.raises(Extrapolated, match=r"atom \d+ \(\w+\) is outside of .* by .* in .*, and largest_extr"):
             atoms.get_forces()
     atoms.calc = MLIPCalculator(potential, extrapolation="stop", largest_extrapolation=1.1 * severity)
     atoms.get_forces()
@@ -164,7 +164,10 @@ def test_counts():
     assert shown[0] == {"atoms": 6, "outside": 3, "largest": 0.5} and shown[1]["outside"] == 0
     assert found["worst"]["step"] == 7 and found["worst"]["atom"] == 2
     assert found["worst"]["function"] == str(potential.descriptor.functions[2])
-    assert "in 2 of 3 steps, first in 7" in count.text() and "3 of 6; worst in 7: atom 2" in count.text()
+    assert "in 2 of 3 steps, 0 of them by more" in count.text() and "first in step 7" in count.text()
+    assert "3 of 6; worst in step 7: atom 2" in count.text()
+    count.add(numbers, Outside(np.array([0.3, 1.1, 0.0]), np.array([1, 0, -1]), np.array([1, 1, 0])), 9)
+    assert count.results()["steps_far_outside"] == 1 and "worst in step 9: atom 1" in count.text()
     potential.ranges = unknown_ranges(*potential.ranges.lowest.shape)
     assert count.results() is None and "not watched" in count.text()
 
@@ -173,4 +176,4 @@ def test_split_by_structure():
     outside = Outside(np.arange(5.0), np.arange(5), np.arange(5))
     parts = outside.split([2, 0, 3])
     assert [part.severity.tolist() for part in parts] == [[0.0, 1.0], [], [2.0, 3.0, 4.0]]
-    assert torch.equal(torch.tensor(parts[2].count), torch.tensor([2, 3, 4]))
+    assert torch.equal(torch.tensor(parts[2].functions), torch.tensor([2, 3, 4]))

@@ -80,23 +80,23 @@ def test_how_far_outside_by_hand():
     values = [[1.0, 1.5, 5.0], [2.1, 2.05, 5.0], [3.0, 0.0, 5.1], [0.0, 0.5, 0.001]]
     found = ranges.outside(torch.tensor(values, dtype=torch.float64), torch.tensor([0, 0, 0, 1]))
     np.testing.assert_allclose(found.severity, [0.0, 0.0, 5.0, 50.0], rtol=1e-12)
-    assert found.function.tolist() == [-1, -1, 2, 1] and found.count.tolist() == [0, 0, 3, 1]
+    assert found.function.tolist() == [-1, -1, 2, 1] and found.functions.tolist() == [0, 0, 3, 1]
     strict = ranges.outside(torch.tensor(values[1:2], dtype=torch.float64), torch.tensor([0]), tolerance=0.0)
-    assert strict.count.tolist() == [2] and strict.severity[0] == pytest.approx(0.05)
+    assert strict.functions.tolist() == [2] and strict.severity[0] == pytest.approx(0.05)
 
 
 def test_nothing_is_outside_of_what_is_not_known():
     ranges = FeatureRanges([[-float("inf"), 0.0]], [[float("inf"), 1.0]])
     found = ranges.outside(torch.tensor([[1e9, 0.5], [-1e9, 3.0]]), torch.tensor([0, 0]))
     assert found.severity.tolist() == [0.0, 2.0] and found.function.tolist() == [-1, 1]
-    assert not unknown_ranges(1, 2).outside(torch.full((3, 2), 1e9), torch.zeros(3, dtype=torch.int64)).count.any()
+    assert not unknown_ranges(1, 2).outside(torch.full((3, 2), 1e9), torch.zeros(3, dtype=torch.int64)).functions.any()
 
 
 def test_rounding_does_not_count_where_values_hardly_differ():
     values = 40.0 + 1e-4 * torch.rand(50, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ranges = fitted_ranges([values])
     rounded = values.float() * (1 + 1e-6)
-    assert not ranges.outside(rounded, torch.zeros(50, dtype=torch.int64)).count.any()
+    assert not ranges.outside(rounded, torch.zeros(50, dtype=torch.int64)).functions.any()
 
 
 @pytest.mark.parametrize("name", ["mixed formulas", "weighted", "per center"])
@@ -105,4 +105,4 @@ def test_no_structure_of_the_training_set_is_outside(name, dtype):
     potential = with_ranges(name)
     features, element = features_of(potential, ALL)
     for tolerance in (0.0, 1e-4) if dtype == torch.float64 else (1e-4,):
-        assert not potential.ranges.outside(features.to(dtype), element, tolerance).count.any()
+        assert not potential.ranges.outside(features.to(dtype), element, tolerance).functions.any()
