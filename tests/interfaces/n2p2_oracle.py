@@ -51,7 +51,7 @@ def energy(
     total = 0.0
     for center, symbol in enumerate(symbols):
         around = neighbors(
-            symbols, per_length * positions, None if cell is None else per_length * cell, center, 3.7 * per_length
+            symbols, per_length * positions, None if cell is None else per_length * cell, center, reach * per_length
         )
         mine = functions[symbol]
         values = [value(words, around, settings, per_length) for words in mine]

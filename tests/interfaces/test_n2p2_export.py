@@ -118,7 +118,7 @@ def test_what_is_written_says_the_same_to_the_documentation(kind, tmp_path):
         write_potential(made, folder, units)
         text = (folder / "input.nn").read_text()
         (folder / "input.nn").write_text("\n".join(line for line in text.splitlines() if not line.startswith("#")))
-        names = [symbol(number) for number in atoms.numbers]
+        names = [symbol(int(number)) for number in atoms.numbers]
         found = energy * n2p2_oracle.energy(folder, names, atoms.positions / length, reach=12.0)
         assert found == pytest.approx(wanted, rel=1e-12)
 

@@ -59,8 +59,8 @@ def potential_texts(potential: Potential, unit: Units) -> dict[str, str]:
     Raises:
         ValueError: the format cannot express the potential.
     """
-    _require_expressible(potential)
     functions = {number: _around(potential, number) for number in potential.elements}
+    _require_expressible(potential)
     networks = alike([_layers(potential, row, unit) for row in range(len(potential.elements))])
     shift, scale = (table.double().cpu().numpy() for table in (potential.scaling.shift, potential.scaling.scale))
     lowest, highest = (table.cpu().numpy() for table in (potential.ranges.lowest, potential.ranges.highest))
@@ -74,9 +74,8 @@ def potential_texts(potential: Potential, unit: Units) -> dict[str, str]:
             Layer(first.weight[:, columns], first.bias + constant),
             *(Layer(n.weight, n.bias) for n in networks[row][1:]),
         ]
-        tables.append(
-            Scaling(*(t[row, columns] for t in (shift, scale)), 0.0, *(t[row, columns] for t in (lowest, highest)))
-        )
+        values = [table[row, columns] for table in (shift, scale, lowest, highest)]
+        tables.append(Scaling(values[0], values[1], 0.0, values[2], values[3]))
         files[file_name(number)] = weights_text(layers)
     settings = _settings_text(potential, functions, networks, unit)
     return {SETTINGS: settings, SCALING: scaling_text(tables), **files}
@@ -134,7 +133,7 @@ def _layers(potential: Potential, row: int, unit: Units) -> list[NamedLayer]:
     """An element's layers in float64, with energies in the units of the files."""
     names = potential.networks.activation[row]
     layers = [
-        NamedLayer(*(part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias)), name)
+        NamedLayer(layer.weight.detach().double().cpu().numpy(), layer.bias.detach().double().cpu().numpy(), name)
         for layer, name in zip(potential.networks.linear(row), names, strict=True)
     ]
     return scaled(with_linear_output(layers), potential.energy_scale / unit.energy)
