@@ -49,7 +49,7 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
         metavar=("MEAN_ENERGY", "CONV_ENERGY", "CONV_LENGTH"),
         help="write input.data in n2p2's normalized units; the numbers are those of input.nn, in the target's units",
     )
-    p.add_argument("--force", action="store_true", help="replace the target if it exists")
+    p.add_argument("--overwrite", action="store_true", help="replace the target if it exists")
 
 
 def _convert(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -73,7 +73,7 @@ def _convert(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     normalization = Normalization(*options.normalize) if options.normalize else None
     if options.target.exists() and Path(options.source).exists() and options.target.samefile(options.source):
         raise ValueError(f"{options.target}: the target is the source itself; choose another file")
-    check_target(options.target, kind, units, normalization, options.force)
+    check_target(options.target, kind, units, normalization, options.overwrite)
     structures = read_structures(data.train, read_options(data, index=data.index))
     without: dict[str, Any] = dict.fromkeys(options.without)
     structures = [replace(structure, **without) for structure in structures]
@@ -89,7 +89,7 @@ def _convert(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         format=kind,
         units=units,
         normalization=normalization,
-        overwrite=options.force,
+        overwrite=options.overwrite,
         progress=progress,
     )
     lost = left_out(kind, structures)

@@ -83,8 +83,8 @@ def test_a_normalized_file(tmp_path):
         ((ALCU, "a.data"), ["a.data", "alcu_emt.xyz#0", "stress", "--without stress", "extxyz"]),
         ((ALCU, "a.npz", "--without", "stress"), ["a.npz", "alcu_emt.xyz#0", "periodic", "extxyz, input_data"]),
         ((ETHANOL, "a.data", "--without", "energy"), ["ethanol_xtb.npz#0", "no energy", "extxyz, npz, hdf5"]),
-        ((ETHANOL, "there.xyz"), ["there.xyz", "exists already", "--force"]),
-        ((ETHANOL, ETHANOL, "--force"), ["the target is the source itself"]),
+        ((ETHANOL, "there.xyz"), ["there.xyz", "exists already", "--overwrite"]),
+        ((ETHANOL, ETHANOL, "--overwrite"), ["the target is the source itself"]),
         ((ETHANOL, "a.traj"), ["a.traj", "'.traj'", ".xyz"]),
         ((ETHANOL, "no/a.xyz"), ["no/a.xyz", "folder that exists"]),
         ((ETHANOL, "a.xyz", "--to-units", "Ha-Bohr"), ["a.xyz", "Hartree and Bohr", "always in eV and Ang"]),
@@ -103,9 +103,9 @@ def test_mistakes(tmp_path, monkeypatch, arguments, essentials):
     assert [path.name for path in tmp_path.iterdir()] == ["there.xyz"] and Path("there.xyz").read_text() == "mine"
 
 
-def test_force_replaces(tmp_path):
+def test_overwrite_replaces(tmp_path):
     (tmp_path / "a.h5").write_text("old")
-    converted(ETHANOL, tmp_path / "a.h5", "--index", ":3", "--force")
+    converted(ETHANOL, tmp_path / "a.h5", "--index", ":3", "--overwrite")
     assert len(read_structures(tmp_path / "a.h5")) == 3
 
 

@@ -101,7 +101,7 @@ def check_target(path: Path, kind: str, units: FileUnits, normalization: Normali
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"{path}: cannot be written; expected a file name in a folder that exists")
     if path.exists() and not overwrite:
-        raise ValueError(f"{path}: exists already. Choose another name, or overwrite it (--force)")
+        raise ValueError(f"{path}: exists already. Choose another name, or overwrite it (--overwrite)")
     allowed = FORMATS[kind].units
     if allowed is not None and units not in allowed:
         raise ValueError(

@@ -15,7 +15,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compact_functions import SHAPES, core
 from mlip.descriptors.compiled import CompiledACSF
 from mlip.descriptors.functions import CompactNarrow, CompactRadial, CompactWide
-from mlip.interfaces.n2p2_compact import as_n2p2_computes
+from mlip.interfaces.n2p2.compact import as_n2p2_computes
 from mlip.kernels.arithmetic import arc_cosine
 from mlip.kernels.compile import kernel
 from mlip.kernels.shapes import find_shape

@@ -12,9 +12,9 @@ from mlip.descriptors.compact_functions import CompactFunction
 from mlip.descriptors.cutoffs import WITHOUT_INNER_CUTOFF
 from mlip.descriptors.functions import KINDS, SymmetryFunction, function_from_dict
 from mlip.elements import symbol
+from mlip.interfaces.n2p2.compact import as_n2p2_computes
 from mlip.interfaces.n2p2.settings import Settings
 from mlip.interfaces.n2p2.text import Line
-from mlip.interfaces.n2p2_compact import as_n2p2_computes
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlip.descriptors.acsf import applies
 from mlip.elements import symbol
+from mlip.interfaces.n2p2.compact import as_n2p2_computes
 from mlip.interfaces.n2p2.functions import ORDER_OF_CUTOFFS, Found, cutoff_of, line_of, type_of
 from mlip.interfaces.n2p2.lammps_input import lammps_input
 from mlip.interfaces.n2p2.padding import NamedLayer, alike, scaled, with_linear_output
@@ -18,7 +19,6 @@ from mlip.interfaces.n2p2.reading import SCALING, SETTINGS, Units, units_of
 from mlip.interfaces.n2p2.scaling import Scaling, scaling_text
 from mlip.interfaces.n2p2.topology import LETTERS
 from mlip.interfaces.n2p2.weights import Layer, file_name, weights_text
-from mlip.interfaces.n2p2_compact import as_n2p2_computes
 from mlip.model.potential import Potential
 
 LETTER_OF = {name: letter for letter, name in LETTERS.items()}
