@@ -192,7 +192,7 @@ class TwoCutoffs(Domain):
     def evaluate(self, positions: np.ndarray) -> DomainResult:
         """Energies of own atoms, and forces that are right for these."""
         made = super().evaluate(positions[self._order])
-        return DomainResult(made.energies[: self._own], made.forces[: self._own], made.virial)
+        return DomainResult(made.energies[: self._own], made.forces[: self._own], made.virial, None)
 
 
 class Nothing(Halo):

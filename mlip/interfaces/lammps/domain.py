@@ -56,6 +56,7 @@ class Domain:
             ValueError: an element that the potential does not know, or a position that is not finite.
         """
         nowhere = np.zeros((3, 3))
+        self._own, self._searched = own, positions.copy()  # LAMMPS moves its own array, and may give it back
         pairs, shifts, _ = neighbor_pairs(
             positions,
             nowhere,
@@ -66,13 +67,12 @@ class Domain:
         )
         self._batch = AtomsBatch(
             numbers=torch.from_numpy(numbers),
-            positions=torch.from_numpy(positions),
+            positions=torch.from_numpy(self._searched),
             cell=torch.from_numpy(nowhere)[None],
             structure=torch.zeros(len(numbers), dtype=torch.int64),
             pairs=torch.from_numpy(pairs),
             shifts=torch.from_numpy(shifts),
         )
-        self._own, self._searched = own, positions.copy()
         if self._fused is not None:
             self._topology = self._fused.topology(self._batch.numbers, pairs, shifts, own)
         self.searches += 1

@@ -6,7 +6,8 @@ In the input the potential may stand like any pair style of LAMMPS:
     pair_coeff * * Si O                         pair_coeff * * mlip Si O
 
 `pair_style zero` takes its place, which makes LAMMPS keep ghosts as far as the cutoff. Without a `pair_style` one is
-added before the first run.
+added. The potential is attached as soon as there is a box, before the first fix: fixes act in the order of their
+definition, and a barostat's asks for the virial when it begins.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ RUNS = (
     "dynamical_matrix",
     "third_order",
 )
-ATTACHED = "mlip_attached"  # label in front of the first run
+BOXES = ("create_box", "read_data", "read_restart")
+ATTACHED = "mlip_attached"  # label where the potential is attached
 MOST_INCLUDES = 20
 
 
@@ -50,17 +52,19 @@ def prepared(path: Path, cutoff: float) -> Script:
     """
     lines = _lines(path, [])
     elements: tuple[str, ...] = ()
-    style = ""
+    styled = boxed = ran = False
     result: list[str] = []
-    first_run = -1
+    attached = -1
     for place, line in lines:
         words = line.split("#", 1)[0].split()
         command = words[0] if words else ""
-        if command == "clear" and first_run >= 0:
+        if boxed and attached < 0 and (command == "fix" or _runs(words)):
+            attached = len(result)
+        boxed |= command in BOXES
+        if command == "clear" and attached >= 0:
             raise ValueError(f"{place}: clear removes the potential. Put what follows it into an input of its own")
         if command == "pair_style":
-            style = place
-            line = _pair_style(place, words, cutoff)
+            line, styled = _pair_style(place, words, cutoff), True
         elif command == "pair_coeff":
             line, named = _pair_coeff(place, words)
             if named and elements and named != elements:
@@ -68,14 +72,15 @@ def prepared(path: Path, cutoff: float) -> Script:
                     f"{place}: elements are {' '.join(named)}, before {' '.join(elements)}; give them once"
                 )
             elements = named or elements
-        elif _runs(words) and first_run < 0:
-            if not style:
-                result += [f"pair_style zero {cutoff!r}", "pair_coeff * *"]
-            first_run = len(result)
+        ran |= _runs(words)
         result.append(line)
-    if first_run < 0:
+    if not ran:
         raise ValueError(f"{path}: no run in it; expected a LAMMPS input with one of: {', '.join(RUNS[:3])}")
-    before, after = result[:first_run], result[first_run:]
+    if attached < 0:
+        raise ValueError(f"{path}: no box before the first run; expected one of: {', '.join(BOXES)}")
+    before, after = result[:attached], result[attached:]
+    if not styled:
+        before += [f"pair_style zero {cutoff!r}", "pair_coeff * *"]
     jump = [f"jump SELF {ATTACHED}", *before, f"label {ATTACHED}", *after]
     return Script("\n".join(before) + "\n", "\n".join(jump) + "\n", elements)
 

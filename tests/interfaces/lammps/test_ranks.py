@@ -33,7 +33,8 @@ def test_every_number_of_ranks_gives_what_the_calculator_gives(tmp_path, name, r
     input_of(tmp_path, atoms, SPECIES[name], "run 0")
     outcome = run(tmp_path, name, "--elements", *SPECIES[name], ranks=ranks)
     assert outcome.returncode == 0, outcome.stderr
-    assert f"{len(atoms)} atoms on {ranks} ranks" in outcome.stdout and outcome.stdout.count("\n") == 1
+    first, *rest = outcome.stdout.splitlines()
+    assert f"{len(atoms)} atoms on {ranks} ranks" in first and len(rest) == 1 and "extrapolation" in rest[0]
     found = written(tmp_path)
     atoms.positions = found.atoms[:, :3]  # LAMMPS turns the cell of its own
     atoms.calc = MLIPCalculator(saved(name))
@@ -72,6 +73,21 @@ def test_real_units_and_what_the_input_says_of_the_potential(tmp_path):
     assert difference(found.atoms[:, 3:6] * KCAL_PER_MOL, atoms.get_forces()) < EXACT
     per_atm = KCAL_PER_MOL / 68568.415 / BAR  # the constant of LAMMPS's real units
     assert difference(found.stress * per_atm, atoms.get_stress()) < EXACT
+
+
+def test_a_barostat_defined_before_the_pair_style_begins_with_the_pressure_of_the_potential(tmp_path):
+    """Fixes act in the order of their definition: one before the potential's would ask for a virial that is not there."""
+    atoms = system("metal")
+    style = ["pair_style mlip", "pair_coeff * * Al Cu"]
+    barostat = ["velocity all create 300 5 loop geom", "fix 1 all npt temp 300 300 0.05 tri 0 0 0.5"]
+    found = []
+    for order in ([*style, *barostat], [*barostat, *style]):
+        input_of(tmp_path, atoms, SPECIES["metal"], "undump all", *order, "run 2")
+        outcome = run(tmp_path, "metal")
+        assert outcome.returncode == 0, outcome.stderr
+        found.append(thermo(tmp_path))
+    np.testing.assert_array_equal(*found)
+    assert np.isfinite(found[0]).all() and len(found[0]) == 2
 
 
 def test_constant_pressure_restart_and_loops_of_the_input_on_two_ranks(tmp_path):

@@ -13,14 +13,14 @@ def script(folder, *lines):
     return prepared(path, 5.25)
 
 
-def test_without_a_pair_style_ghosts_are_asked_for_before_the_first_run(tmp_path):
+def test_without_a_pair_style_ghosts_are_asked_for_before_the_first_fix(tmp_path):
     made = script(tmp_path, *BOX, "fix 1 all nve", "run 10", "unfix 1", "run 5")
-    assert made.before.splitlines() == [*BOX, "fix 1 all nve", "pair_style zero 5.25", "pair_coeff * *"]
+    assert made.before.splitlines() == [*BOX, "pair_style zero 5.25", "pair_coeff * *"]
     jump, *rest = made.after.splitlines()
     label = rest.index("label " + jump.split()[-1])
     assert jump.startswith("jump SELF ")
     assert rest[:label] == made.before.splitlines()  # labels there can be jumped to
-    assert rest[label + 1 :] == ["run 10", "unfix 1", "run 5"]
+    assert rest[label + 1 :] == ["fix 1 all nve", "run 10", "unfix 1", "run 5"]
     assert made.elements == ()
 
 
@@ -28,6 +28,13 @@ def test_the_potential_stands_like_any_pair_style(tmp_path):
     made = script(tmp_path, *BOX, "pair_style mlip", "pair_coeff * * Si O  # by type", "minimize 0 0 1 1")
     assert made.before.splitlines()[-2:] == ["pair_style zero 5.25", "pair_coeff * *"]
     assert made.elements == ("Si", "O")
+
+
+def test_fixes_from_before_there_is_a_box_stay_there(tmp_path):
+    first = ["units metal", "fix names all property/atom i_name", "read_data start.data fix names NULL Names"]
+    made = script(tmp_path, *first, "velocity all create 300 1", "fix 1 all nve", "run 10")
+    assert made.before.splitlines()[:4] == [*first, "velocity all create 300 1"]
+    assert made.after.splitlines()[-2:] == ["fix 1 all nve", "run 10"]
 
 
 def test_other_styles_are_kept_beside_it(tmp_path):
@@ -80,6 +87,13 @@ def test_what_cannot_be_is_said_with_its_line(tmp_path, monkeypatch, lines, esse
         script(tmp_path, *BOX, *lines)
     for text in essentials:
         assert text in str(error.value)
+
+
+def test_a_run_without_a_box_is_refused(tmp_path):
+    path = tmp_path / "in.lammps"
+    path.write_text("units metal\nrun 1\n")
+    with pytest.raises(ValueError, match="no box"):
+        prepared(path, 5.0)
 
 
 def test_a_file_that_includes_itself_is_refused(tmp_path, monkeypatch):
