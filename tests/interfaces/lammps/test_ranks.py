@@ -76,7 +76,7 @@ def test_real_units_and_what_the_input_says_of_the_potential(tmp_path):
 
 
 def test_a_barostat_defined_before_the_pair_style_begins_with_the_pressure_of_the_potential(tmp_path):
-    """Fixes act in the order of their definition: one before the potential's would ask for a virial that is not there."""
+    """Fixes act in the order of their definition: one before the potential would ask for a virial that is not there."""
     atoms = system("metal")
     style = ["pair_style mlip", "pair_coeff * * Al Cu"]
     barostat = ["velocity all create 300 5 loop geom", "fix 1 all npt temp 300 300 0.05 tri 0 0 0.5"]
