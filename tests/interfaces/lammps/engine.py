@@ -113,7 +113,8 @@ def run(
     command = [sys.executable, *program, "lammps", str(file or saved(name)), "in.lammps", "-screen", "none"]
     if ranks:
         command = [str(MPIEXEC), "-n", str(ranks), *command]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Four ranks may share two cores: one that waits lets another work.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "1"}
     return subprocess.run(
         [*command, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
