@@ -120,7 +120,12 @@ def test_what_is_not_finite_is_not_sent():
     broken = with_calculator(molecule(), ethanol())
     server = Server(port=free_port())
     evaluate = broken.calc._evaluate
-    broken.calc._evaluate = lambda pairs, atoms: evaluate(pairs, atoms) | {"energy": np.nan}
+
+    def without_energy(pairs, atoms):
+        results, outside = evaluate(pairs, atoms)
+        return results | {"energy": np.nan}, outside
+
+    broken.calc._evaluate = without_energy
     client = Client(broken, server)
     there = molecule()
     with SocketIOCalculator(port=server.port, timeout=60) as there.calc, pytest.raises(OSError):
