@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlip import conversion, inspection, ipi_command, lammps_command
 from mlip import evaluation_command as evaluation
@@ -19,6 +19,9 @@ from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 from mlip.studies import commands as studies
+
+if TYPE_CHECKING:
+    from mlip.training.distributed import Ranks
 
 USER_ERROR, UNPHYSICAL = 2, 3
 DEBUG = "MLIP_DEBUG"
@@ -148,6 +151,13 @@ def _add(
 def _train(options: argparse.Namespace) -> int:
     if (options.config is None) == (options.resume is None):
         raise ValueError("mlip train takes a config file, or --resume RUN; give one of them")
+    from mlip.training.distributed import joined
+
+    with joined() as ranks:
+        return _train_with(options, ranks)
+
+
+def _train_with(options: argparse.Namespace, ranks: Ranks) -> int:
     from mlip import run
     from mlip.configfile import load_config
     from mlip.preparation import PARTS
@@ -158,14 +168,17 @@ def _train(options: argparse.Namespace) -> int:
     folder = options.resume
     try:
         if folder is not None:
-            results = run.resume(folder, quiet=quiet)
+            results = run.resume(folder, quiet=quiet, ranks=ranks)
         else:
             config = load_config(options.config, options.overrides)
             folder = config.run.dir
-            results = run.train(config, quiet=quiet)
+            results = run.train(config, quiet=quiet, ranks=ranks)
     except Stopped as stop:
-        print(f"mlip: {stop}; go on with: mlip train --resume {folder}", file=sys.stderr)
+        if ranks.first:
+            print(f"mlip: {stop}; go on with: mlip train --resume {folder}", file=sys.stderr)
         return 128 + stop.number
+    if not ranks.first:
+        return 0
     parts: dict[str, Any] = {name: results[name] for name in PARTS if name in results}
     _print(
         options,

@@ -25,6 +25,7 @@ from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, 
 from mlip.model.potential import Calibration, Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
 from mlip.training.metrics import table
@@ -43,10 +44,17 @@ RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIG
 Row = Mapping[str, float]  # of metrics.csv
 
 
-def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
+def train(
+    config: Config,
+    *,
+    quiet: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+    ranks: Ranks = ALONE,
+) -> dict[str, Any]:
     """Train a potential as the config says; the run folder then holds it. Returns what results.json holds.
 
-    `on_epoch` is called with each row of metrics; what it raises ends the run.
+    `on_epoch` is called with each row of metrics; what it raises ends the run. Several `ranks` share the work; the first
+    writes, and all return the same.
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.
@@ -54,9 +62,19 @@ def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None
     """
     started = time.monotonic()
     require_free_folder(config)
-    ready = prepare(config)
+    require_one_config(config, ranks)
+    ready = prepare(config, device=ranks.device(config.run.device))
     given, config = config, ready.config
     folder = Path(config.run.dir)
+    require_same(ready, ranks)
+    if ranks.first:
+        _begin(folder, ready, given)
+    return _run(ready, folder, started, None, quiet, on_epoch, ranks)
+
+
+def _begin(folder: Path, ready: Preparation, given: Config) -> None:
+    """Make the run folder, with everything that is known before the training."""
+    config = ready.config
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*RESULT_FILES, DESCRIPTOR_FILE):
         (folder / name).unlink(missing_ok=True)
@@ -65,13 +83,18 @@ def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None
         (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(config), encoding="utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
     write_split(folder / SPLIT_FILE, ready.parts.split)
-    return _run(ready, folder, started, None, quiet, on_epoch)
 
 
-def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
+def resume(
+    folder: str | Path,
+    *,
+    quiet: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+    ranks: Ranks = ALONE,
+) -> dict[str, Any]:
     """Go on with a run that was interrupted, from its last checkpoint to the end of its config.
 
-    `on_epoch` as in `train`.
+    `on_epoch` and `ranks` as in `train`; their number may be another than before.
 
     Raises:
         ValueError: the folder holds no run, or the data changed since it began.
@@ -88,7 +111,9 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
         )
     content = load_content(folder) if (folder / CHECKPOINT_FILE).is_file() else None
     potential = potential_from(content) if content else None
-    ready = prepare(config, potential)
+    require_one_config(config, ranks)
+    ready = prepare(config, potential, ranks.device(config.run.device))
+    require_same(ready, ranks)
     if content:
         if content["provenance"]["data"] != ready.parts.fingerprint():
             raise ValueError(
@@ -103,7 +128,7 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
             )
         assert potential is not None
         potential.to(ready.device)
-    return _run(ready, folder, started, potential, quiet, on_epoch)
+    return _run(ready, folder, started, potential, quiet, on_epoch, ranks)
 
 
 def _run(
@@ -113,6 +138,7 @@ def _run(
     saved: Potential | None,
     quiet: bool,
     on_epoch: Callable[[Row], None] | None,
+    ranks: Ranks,
 ) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
     committee = ready.config.model.committee
@@ -121,7 +147,7 @@ def _run(
     train = ready.examples["train"]
     train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
     with kept_features(ready.config, ready.descriptor, ready.examples):
-        return _fit(ready, folder, started, saved, quiet, on_epoch)
+        return _fit(ready, folder, started, saved, quiet, on_epoch, ranks)
 
 
 def _fit(
@@ -131,6 +157,7 @@ def _fit(
     saved: Potential | None,
     quiet: bool,
     on_epoch: Callable[[Row], None] | None,
+    ranks: Ranks,
 ) -> dict[str, Any]:
     config, examples = ready.config, ready.examples
     potential = new_potential(ready) if saved is None else saved
@@ -142,6 +169,7 @@ def _fit(
         examples["valid"],
         plan_of(config, examples["train"].atoms.whole),
         folder,
+        ranks,
     )
     if saved is not None:
         trainer.resume()
@@ -158,7 +186,8 @@ def _fit(
         save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, data, trainer))
         potential.networks.load_state_dict(latest)
 
-    listeners = [listener for listener in (_tensorboard(config, folder), on_epoch) if listener]
+    tensorboard = _tensorboard(config, folder) if ranks.first else None
+    listeners = [listener for listener in (tensorboard, on_epoch) if listener]
 
     def tell(row: Row) -> None:
         for listen in listeners:
@@ -168,12 +197,14 @@ def _fit(
     results: dict[str, Any] = {}
     for name in PARTS:
         if len(examples[name]):
-            results[name] = evaluate_examples(potential, examples[name])[1].results()
+            results[name] = evaluate_examples(potential, examples[name], ranks=ranks)[1].results()
     if potential.members > 1:
-        _calibrate(potential, examples, folder, results)
-        save_best()
+        _calibrate(potential, examples, folder, results, ranks)
+        if ranks.first:
+            save_best()
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
-    (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    if ranks.first:
+        (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
 
 
@@ -196,17 +227,45 @@ def new_potential(ready: Preparation) -> Potential:
     return potential
 
 
-def _calibrate(potential: Potential, examples: Mapping[str, Examples], folder: Path, results: dict[str, Any]) -> None:
+def _calibrate(
+    potential: Potential, examples: Mapping[str, Examples], folder: Path, results: dict[str, Any], ranks: Ranks
+) -> None:
     """Fit the factors of a committee's standard deviations on validation structures, and compare these with errors."""
     potential.calibration = Calibration()  # of a finished run that is made again
-    potential.calibration = reliability_of(potential, examples["valid"]).factors()
+    potential.calibration = reliability_of(potential, examples["valid"], ranks).factors()
     results["calibration"] = potential.calibration._asdict()
-    found = {name: reliability_of(potential, part) for name, part in examples.items() if len(part)}
+    found = {name: reliability_of(potential, part, ranks) for name, part in examples.items() if len(part)}
     for name, reliability in found.items():
         results[name] |= reliability.results()
-    write_calibration(folder, found)
+    if ranks.first:
+        write_calibration(folder, found)
     if not len(examples["valid"]):
         logger.info("no validation structures: the committee's standard deviations are as they come, not calibrated")
+
+
+def require_one_config(config: Config, ranks: Ranks) -> None:
+    """See that all ranks were started with the same config.
+
+    Raises:
+        ValueError: they were not.
+    """
+    if len(set(ranks.gathered(as_yaml(config)))) > 1:
+        raise ValueError("the ranks were started with unlike configs; give all of them the same command")
+
+
+def require_same(ready: Preparation, ranks: Ranks) -> None:
+    """See that all ranks read the same data; all have then looked at the run folder, too.
+
+    Raises:
+        ValueError: they did not.
+    """
+    found = () if ranks.alone else ranks.gathered((ready.parts.fingerprint(), as_yaml(ready.config)))
+    strangers = [rank for rank, other in enumerate(found) if other != found[0]]
+    if strangers:
+        raise ValueError(
+            f"ranks {strangers} read other data than rank 0 under the same names (data.train is "
+            f"{ready.config.data.train}); all machines must see the same files"
+        )
 
 
 def require_free_folder(config: Config) -> None:

@@ -19,6 +19,8 @@ from mlip.device import denormals_are_zero
 from mlip.model.checkpoint import TRAINING, load, save
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
+from mlip.training.batch_loss import BatchLoss
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
@@ -95,7 +97,9 @@ class Trainer:
         valid: Examples,
         plan: Plan,
         folder: Path,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.potential, self.plan, self.folder = potential, plan, folder
         self.step = Step(potential, WeightTable(potential.networks))
         self.optimizer = optimizer(self.step.weights)
@@ -124,15 +128,20 @@ class Trainer:
         """
         handlers = {number: signal.signal(number, self._take_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         bar = tqdm(
-            total=self.plan.epochs, initial=self.progress.epoch - 1, unit="epoch", disable=quiet, dynamic_ncols=True
+            total=self.plan.epochs,
+            initial=self.progress.epoch - 1,
+            unit="epoch",
+            disable=quiet or not self.ranks.first,
+            dynamic_ncols=True,
         )
         try:
             if self.progress == Progress():
                 self._save(on_save)
             while self.progress.epoch <= self.plan.epochs and not self._out_of_patience():
                 row = self._epoch(on_save)
-                append_row(self.folder / METRICS_FILE, row)
-                on_epoch(row)
+                if self.ranks.first:
+                    append_row(self.folder / METRICS_FILE, row)
+                    on_epoch(row)
                 bar.update()
                 bar.set_postfix_str(summary(row))
             if not self.progress.finished:
@@ -162,7 +171,9 @@ class Trainer:
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.restore(state["schedule"])
         self._began = time.monotonic() - self.progress.seconds
-        keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
+        self.ranks.wait()  # until all have read
+        if self.ranks.first:
+            keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
 
     def steps_at(self, rates: Iterable[float]) -> Iterator[LossTerms]:
         """A step with each of these rates, through as many epochs as it takes; nothing is validated or saved."""
@@ -191,6 +202,7 @@ class Trainer:
     def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
         """The rest of the epoch under way; returns its row of metrics."""
         order = self._order()
+        self.ranks.copy_of_first(self.step.weights.weights.data)  # unlike processors may round in unlike ways
         size = self.plan.batch_size or len(order)
         steps = range(0, len(order), size)
         epoch = self.progress.epoch
@@ -210,9 +222,9 @@ class Trainer:
                     f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.folder}. "
                     "Lower training.optimizer.learning_rate or set training.gradient_clip=10"
                 )
-            if self._signal:
+            if stop := self._signal if self.ranks.alone else self.ranks.stop:
                 self._save(on_save)
-                raise Stopped(self._signal, epoch)
+                raise Stopped(stop, epoch)
         row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
@@ -233,16 +245,14 @@ class Trainer:
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        examples = self.train_examples
         found: list[LossTerms] = []
-        batch, labels, features = examples.take(structures)
-        forces, stress, weights = examples.has_forces, examples.has_stress, examples.weights_of(structures)
+        loss = BatchLoss(
+            self.step, self.train_examples, structures, self.stage.loss, self.ranks, lambda: self._signal
+        )
 
         def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
-            terms = self.step(
-                batch, labels, self.stage.loss, forces=forces, stress=stress, features=features, weights=weights
-            )
+            terms = loss()
             found.append(terms)
             if self.plan.gradient_clip:
                 self.step.weights.clip_gradients(self.plan.gradient_clip)
@@ -260,7 +270,7 @@ class Trainer:
             self.potential.networks.load_state_dict(self.average.weights)
         loss, row = train_loss, {}
         if len(self.valid_examples):
-            loss, errors = evaluate_examples(self.potential, self.valid_examples, self._judge)
+            loss, errors = evaluate_examples(self.potential, self.valid_examples, self._judge, self.ranks)
             row = {"valid_loss": loss, **{f"valid_{k}": v for k, v in errors.results().items() if k != "structures"}}
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.see(loss)
@@ -278,7 +288,7 @@ class Trainer:
             self._keep_if_better("the average over the last epochs")
         if self.plan.solve_last_layer:
             self.potential.networks.load_state_dict(self.best)
-            solve_last_layers(self.potential, self.train_examples, self.valid_examples, self.stage.loss)
+            solve_last_layers(self.potential, self.train_examples, self.valid_examples, self.stage.loss, self.ranks)
             self._keep_if_better("the solved last layers")
         self.potential.networks.load_state_dict(latest)
         self.progress = replace(self.progress, finished=True)
@@ -287,7 +297,7 @@ class Trainer:
         """Make the weights as they are the best ones if the validation loss says so, or if there is none to say it."""
         if len(self.valid_examples):
             before = self.progress.best_loss
-            loss, _ = evaluate_examples(self.potential, self.valid_examples, self._judge)
+            loss, _ = evaluate_examples(self.potential, self.valid_examples, self._judge, self.ranks)
             verdict = "kept" if loss < before else "not kept"
             logger.info("%s: validation loss %.4e after %.4e, %s", what, loss, before, verdict)
             if not loss < before:
@@ -315,6 +325,8 @@ class Trainer:
     def _save(self, on_save: Callable[[], None]) -> None:
         self._saved = time.monotonic()
         self.progress = replace(self.progress, seconds=self._saved - self._began)
+        if not self.ranks.first:
+            return
         schedule = self.plan.schedule
         state: dict[str, Any] = {
             "progress": {**vars(self.progress), "sums": list(self.progress.sums)},
