@@ -26,10 +26,11 @@ from mlip.model.potential import Calibration, Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.examples import Examples
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
+from mlip.training.loop import Trainer
 from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 from mlip.training.reliability import reliability_of
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE
 from mlip.training.subsets import structure_weights
 from mlip.training.validation import evaluate_examples
 
