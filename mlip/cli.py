@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from mlip import conversion, inspection, ipi_command, lammps_command
@@ -18,6 +17,7 @@ from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
+from mlip.stopping import Stopped, StopSignals, exit_status
 from mlip.studies import commands as studies
 
 if TYPE_CHECKING:
@@ -161,7 +161,6 @@ def _train_with(options: argparse.Namespace, ranks: Ranks) -> int:
     from mlip import run
     from mlip.configfile import load_config
     from mlip.preparation import PARTS
-    from mlip.training.loop import Stopped
     from mlip.training.metrics import table
 
     quiet = options.quiet or options.json
@@ -176,7 +175,7 @@ def _train_with(options: argparse.Namespace, ranks: Ranks) -> int:
     except Stopped as stop:
         if ranks.first:
             print(f"mlip: {stop}; go on with: mlip train --resume {folder}", file=sys.stderr)
-        return 128 + stop.number
+        return exit_status(stop.number)
     if not ranks.first:
         return 0
     parts: dict[str, Any] = {name: results[name] for name in PARTS if name in results}
@@ -197,13 +196,12 @@ def _study(command: Command) -> Callable[[argparse.Namespace], int]:
     """A command that trains many times and goes on when it is given again."""
 
     def study(options: argparse.Namespace) -> int:
-        from mlip.training.loop import Stopped
 
         try:
             _print(options, *command(options))
         except Stopped as stop:
             print(f"mlip: {stop}; go on with the same command", file=sys.stderr)
-            return 128 + stop.number
+            return exit_status(stop.number)
         return 0
 
     return study
@@ -230,7 +228,7 @@ def _md(options: argparse.Namespace) -> int:
     )
     simulation.restart() if options.restart else simulation.start()
     try:
-        with _StopAtSignal() as stop:
+        with StopSignals() as stop:
             summary = simulation.run(options.steps, quiet=options.quiet or options.json, should_stop=stop)
     except Unphysical as error:
         print(f"mlip: stopped: {error}", file=sys.stderr)
@@ -248,7 +246,7 @@ def _md(options: argparse.Namespace) -> int:
     if stop.number:
         print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)
     _print(options, summary, text)
-    return 128 + stop.number if stop.number else 0
+    return exit_status(stop.number) if stop.number else 0
 
 
 def _schema(options: argparse.Namespace) -> None:
@@ -263,30 +261,6 @@ def _schema(options: argparse.Namespace) -> None:
 
 def _print(options: argparse.Namespace, results: dict[str, Any], text: str) -> None:
     print(json.dumps(results) if options.json else text)
-
-
-class _StopAtSignal:
-    """True once SIGINT or SIGTERM came; the second one interrupts at once."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopAtSignal:
-        self._handlers = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def __call__(self) -> bool:
-        return bool(self.number)
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
-            raise KeyboardInterrupt
-        self.number = number
 
 
 class _Version(argparse.Action):

@@ -50,7 +50,7 @@ def machine() -> tuple[str, ...]:
     found = [platform.node()]
     with suppress(OSError):  # not Linux
         found += [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
-        found += [os.readlink("/proc/self/ns/pid")]
+        found += [str(Path("/proc/self/ns/pid").readlink())]
     return tuple(found)
 
 

@@ -27,10 +27,11 @@ from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
+from mlip.training.loop import Trainer
 from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 from mlip.training.reliability import reliability_of
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE
 from mlip.training.subsets import structure_weights
 from mlip.training.validation import evaluate_examples
 
@@ -53,8 +54,8 @@ def train(
 ) -> dict[str, Any]:
     """Train a potential as the config says; the run folder then holds it. Returns what results.json holds.
 
-    `on_epoch` is called with each row of metrics; what it raises ends the run. Several `ranks` share the work; the first
-    writes, and all return the same.
+    `on_epoch` is called with each row of metrics; what it raises ends the run. Several `ranks` share the work;
+    the first writes, and all return the same.
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.

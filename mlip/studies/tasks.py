@@ -15,7 +15,7 @@ from mlip.data.split import Split, write_split
 from mlip.fine_tuning import start_of
 from mlip.preparation import Parts, read_parts, require_known
 from mlip.run import RESULT_FILES, RESULTS_FILE, Row
-from mlip.training.loop import CHECKPOINT_FILE
+from mlip.training.saving import CHECKPOINT_FILE
 
 TASK_FILE, TASK_SPLIT_FILE = "task.json", "task_split.json"
 

@@ -13,7 +13,7 @@ from mlip.run import Row
 from mlip.studies.space import OF_THE_LOSS, Choices, Range, Space, overrides_of
 from mlip.studies.summary import aligned
 from mlip.studies.tasks import Study, begin, without_test
-from mlip.training.loop import METRICS_FILE
+from mlip.training.saving import METRICS_FILE
 
 logger = logging.getLogger(__name__)
 

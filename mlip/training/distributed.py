@@ -46,7 +46,7 @@ class Ranks:
         self.rank, self.size = rank, size
         places = self.gathered(machine())
         self.neighbors = [other for other, place in enumerate(places) if place == places[rank]]  # on this machine
-        self.stop = 0  # the signal that some rank had when losses were last added up; not of a single process
+        self._signal = 0  # that some rank had when losses were last added up
 
     @property
     def first(self) -> bool:
@@ -95,8 +95,7 @@ class Ranks:
     def add_up_step(self, gradient: Tensor, terms: LossTerms, signal: int) -> LossTerms:
         """Replace the gradient and return the losses, both added up over the ranks, in one message and in float64.
 
-        `signal` is what this rank got, 0 for nothing; afterwards `stop` has the lowest that any rank got. A single process
-        need not ask, so nothing happens then.
+        `signal` is what this rank got, 0 for nothing; `agreed` then has the lowest that any rank got.
         """
         if self.alone:
             return terms
@@ -106,8 +105,12 @@ class Ranks:
         self.add_up(message)
         parts = message.split([len(gradient), len(terms), SIGNALS])
         gradient.copy_(parts[0])
-        self.stop = next((number for number in range(1, SIGNALS) if parts[2][number] > 0), 0)
+        self._signal = next((number for number in range(1, SIGNALS) if parts[2][number] > 0), 0)
         return LossTerms(*parts[1])
+
+    def agreed(self, signal: int) -> int:
+        """The signal that stops all ranks at the same step, 0 for none; this rank got `signal`."""
+        return signal if self.alone else self._signal
 
     def gathered(self, value: Any) -> list[Any]:
         """The values of all ranks, in their order."""

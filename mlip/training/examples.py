@@ -31,7 +31,7 @@ class Examples:
         self.weights: Float[Tensor, "K S"] | None = (
             None  # how much each structure counts for each member of a committee
         )
-        #: About the work that each structure makes: pairs times functions, once these are known (`descriptors/store.py`).
+        # About the work that each structure makes: of its pairs, all alike until their functions are known.
         self.costs: Float[np.ndarray, "S"] = np.diff(self.atoms.pair_start) + 1.0
         self.has_energy = any(structure.energy is not None for structure in structures)
         self.has_forces = any(structure.forces is not None for structure in structures)

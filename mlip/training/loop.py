@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from mlip.device import denormals_are_zero
-from mlip.model.checkpoint import TRAINING, load, save
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
+from mlip.stopping import Stopped, StopSignals
 from mlip.training.batch_loss import BatchLoss
 from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
-from mlip.training.metrics_file import append_row, keep_rows_before, summary
+from mlip.training.metrics_file import summary
 from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
+from mlip.training.saving import Saving
 from mlip.training.step import Step
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT_FILE = "training.pt"
-METRICS_FILE = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -60,14 +56,6 @@ class Plan:
     min_delta: float = 0.0
     checkpoint_seconds: float = 10.0
     seed: int = 1
-
-
-class Stopped(Exception):  # noqa: N818 (no error: the user asked for it)
-    """A signal ended the run after its state was saved."""
-
-    def __init__(self, number: int, epoch: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} in epoch {epoch}")
-        self.number = number
 
 
 @dataclass(frozen=True)
@@ -99,8 +87,8 @@ class Trainer:
         folder: Path,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.ranks = ranks
-        self.potential, self.plan, self.folder = potential, plan, folder
+        self.potential, self.plan, self.ranks = potential, plan, ranks
+        self.saving, self.signals = Saving(folder, plan.checkpoint_seconds), StopSignals()
         self.step = Step(potential, WeightTable(potential.networks))
         self.optimizer = optimizer(self.step.weights)
         self.train_examples, self.valid_examples = train, valid
@@ -108,8 +96,7 @@ class Trainer:
         self.last_average = AveragedWeights(potential.networks, None) if plan.average_last else None
         self.progress = Progress()
         self.best = self._weights()
-        self._began = self._saved = time.monotonic()
-        self._signal = 0
+        self._began = time.monotonic()
 
     def run(
         self,
@@ -126,7 +113,6 @@ class Trainer:
             Stopped: SIGINT or SIGTERM came; the state is saved and `resume` goes on from it.
             ValueError: the loss is not a finite number.
         """
-        handlers = {number: signal.signal(number, self._take_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         bar = tqdm(
             total=self.plan.epochs,
             initial=self.progress.epoch - 1,
@@ -134,23 +120,19 @@ class Trainer:
             disable=quiet or not self.ranks.first,
             dynamic_ncols=True,
         )
-        try:
+        with self.signals, bar:
             if self.progress == Progress():
                 self._save(on_save)
             while self.progress.epoch <= self.plan.epochs and not self._out_of_patience():
                 row = self._epoch(on_save)
                 if self.ranks.first:
-                    append_row(self.folder / METRICS_FILE, row)
+                    self.saving.append(row)
                     on_epoch(row)
                 bar.update()
                 bar.set_postfix_str(summary(row))
             if not self.progress.finished:
                 self._finish()
             self._save(on_save)
-        finally:
-            bar.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         self.potential.networks.load_state_dict(self.best)
 
     def resume(self) -> None:
@@ -159,7 +141,7 @@ class Trainer:
         Raises:
             ValueError: there is none, or it is damaged.
         """
-        state = load(self.folder / CHECKPOINT_FILE, TRAINING)
+        state = self.saving.newest()
         self.progress = Progress(**{**state["progress"], "sums": tuple(state["progress"]["sums"])})
         self.potential.networks.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -173,7 +155,7 @@ class Trainer:
         self._began = time.monotonic() - self.progress.seconds
         self.ranks.wait()  # until all have read
         if self.ranks.first:
-            keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
+            self.saving.forget_from(self.progress.epoch)
 
     def steps_at(self, rates: Iterable[float]) -> Iterator[LossTerms]:
         """A step with each of these rates, through as many epochs as it takes; nothing is validated or saved."""
@@ -219,12 +201,12 @@ class Trainer:
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
             if not math.isfinite(sums[0]):
                 raise ValueError(
-                    f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.folder}. "
+                    f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.saving.folder}. "
                     "Lower training.optimizer.learning_rate or set training.gradient_clip=10"
                 )
-            if stop := self._signal if self.ranks.alone else self.ranks.stop:
+            if stop := self.ranks.agreed(self.signals.number):
                 self._save(on_save)
-                raise Stopped(stop, epoch)
+                raise Stopped(stop, f"in epoch {epoch}")
         row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
@@ -233,7 +215,7 @@ class Trainer:
         row |= self._validate(row["train_loss"])
         row["seconds"] = time.monotonic() - self._began
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
-        if time.monotonic() - self._saved > self.plan.checkpoint_seconds:
+        if self.saving.due:
             self._save(on_save)
         return row
 
@@ -246,9 +228,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         found: list[LossTerms] = []
-        loss = BatchLoss(
-            self.step, self.train_examples, structures, self.stage.loss, self.ranks, lambda: self._signal
-        )
+        loss = BatchLoss(self.step, self.train_examples, structures, self.stage.loss, self.ranks, self.signals)
 
         def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
@@ -317,18 +297,16 @@ class Trainer:
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.potential.networks.state_dict().items()}
 
-    def _take_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal:
-            raise KeyboardInterrupt
-        self._signal = number
-
     def _save(self, on_save: Callable[[], None]) -> None:
-        self._saved = time.monotonic()
-        self.progress = replace(self.progress, seconds=self._saved - self._began)
-        if not self.ranks.first:
-            return
+        self.progress = replace(self.progress, seconds=time.monotonic() - self._began)
+        if self.ranks.first:
+            self.saving.save(self._state())
+            on_save()
+
+    def _state(self) -> dict[str, Any]:
+        """All that is needed to go on; what `resume` reads."""
         schedule = self.plan.schedule
-        state: dict[str, Any] = {
+        return {
             "progress": {**vars(self.progress), "sums": list(self.progress.sums)},
             "weights": self._weights(),
             "best": self.best,
@@ -337,5 +315,3 @@ class Trainer:
             "last_average": self.last_average.state() if self.last_average else None,
             "schedule": schedule.state() if isinstance(schedule, Plateau) else None,
         }
-        save(self.folder / CHECKPOINT_FILE, TRAINING, state)
-        on_save()

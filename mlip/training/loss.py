@@ -42,8 +42,8 @@ class Term:
         """The same and its derivative by what was predicted, zero where there is no label.
 
         What several members of a committee predict has one dimension more than the label; their terms are added up.
-        `weights` go with the components, of each member. `count` is the number to divide the sum by, where the components
-        are a part of those whose mean is wanted.
+        `weights` go with the components, of each member. `count` is what to divide the sum by, where the components are
+        a part of those whose mean is wanted.
         """
         known = torch.isfinite(label)
         number = known.sum().clamp(min=1) if count is None else max(1, count)

@@ -36,7 +36,7 @@ class Reliability:
                 self._deviations[kind].append(deviation[known].double().cpu())
 
     def merge(self, gathered: Callable[[Any], Sequence[Any]]) -> None:
-        """Take in the structures that others counted; `gathered` gives a value of all who count, one after the other."""
+        """Take in the structures that others counted; `gathered` gives the values of all who count."""
         for values in (self._errors, self._deviations):
             for kind in KINDS:
                 values[kind] = [part for parts in gathered(values[kind]) for part in parts]

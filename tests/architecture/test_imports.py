@@ -17,7 +17,7 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
-    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
+    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu", "stopping"],
     ["elements"],
     ["configreference"],
     ["neighbors", "pair_search", "data", "configfile"],

@@ -12,7 +12,9 @@ import torch
 from mlip.configfile import parse_config
 from mlip.model.checkpoint import load_content
 from mlip.run import resume, train
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Stopped, Trainer
+from mlip.stopping import Stopped
+from mlip.training.loop import Trainer
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE
 
 STEPS = 5  # of 8 structures, in an epoch over 36 (and 4 to validate on)
 DESCRIPTOR = [
