@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-
 EMPTY = 1e-13  # of the largest eigenvalue, is zero
 
 
@@ -85,8 +84,7 @@ class SOAP(Optimizer):
         ]
         self._add_curvature(state, gradient, 1 - group["basis_beta"])
         state["bases"] = [
-            [None if side is None else _eigenvectors(side) for side in sides]
-            for sides in state["curvatures"]
+            [None if side is None else _eigenvectors(side) for side in sides] for sides in state["curvatures"]
         ]
 
     def _follow(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
@@ -147,8 +145,8 @@ def _settled(bases: Float[Tensor, "B n n"], values: Float[Tensor, "B n"]) -> Flo
     about.
 
     The first curvatures are those of few gradients, whose many zeros have any vectors :math:`V_0` of a space as
-    eigenvectors. A sum in another order, over ranks or threads, would choose others and train another potential. So they
-    become those of :math:`V_0^T D V_0` with a fixed diagonal D. Only in float64: float32 does not tell zeros.
+    eigenvectors. A sum in another order, over ranks or threads, would choose others and train another potential. So
+    they become those of :math:`V_0^T D V_0` with a fixed diagonal D. Only in float64: float32 does not tell zeros.
     """
     if torch.finfo(bases.dtype).eps > EMPTY:
         return bases
