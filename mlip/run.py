@@ -15,10 +15,12 @@ from typing import Any
 import torch
 
 from mlip.assembly import make_potential, plan_of
+from mlip.claim import Claim
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
 from mlip.device import configure_cpu, device_of
+from mlip.durable import write_whole
 from mlip.featurization import features_by_element, kept_features, report_redundancy
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
@@ -30,15 +32,18 @@ from mlip.training.loop import Trainer
 from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 from mlip.training.reliability import reliability_of
-from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE, has_checkpoint
 from mlip.training.subsets import structure_weights
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
+GIVEN_FILE = "given.yaml"  # the config before anything was chosen from the data
 RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
-RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE)
+RESULT_FILES = (
+    CHECKPOINT_FILE, PREVIOUS_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE
+)  # fmt: skip
 
 
 Row = Mapping[str, float]  # of metrics.csv
@@ -51,26 +56,28 @@ def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.
-        Stopped: SIGINT or SIGTERM came; `resume` goes on.
+        Stopped: SIGINT, SIGTERM or SIGUSR1 came; `resume` goes on.
     """
     started = time.monotonic()
     require_free_folder(config)
     ready = prepare(config)
     given, config = config, ready.config
-    folder = Path(config.run.dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*RESULT_FILES, DESCRIPTOR_FILE):
-        (folder / name).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
-    if config.model.descriptor != given.model.descriptor:
-        (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(config), encoding="utf-8")
-    (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
-    write_split(folder / SPLIT_FILE, ready.parts.split)
-    return _run(ready, folder, started, None, quiet, on_epoch)
+    with Claim(Path(config.run.dir)) as claim:
+        require_free_folder(config)  # another run may have begun and ended since
+        folder = claim.folder
+        for name in (CONFIG_FILE, *RESULT_FILES, DESCRIPTOR_FILE):
+            (folder / name).unlink(missing_ok=True)
+        if config.model.descriptor != given.model.descriptor:
+            write_whole(folder / DESCRIPTOR_FILE, descriptor_yaml(config))
+        write_whole(folder / ENVIRONMENT_FILE, json.dumps(environment(config), indent=1))
+        write_split(folder / SPLIT_FILE, ready.parts.split)
+        write_whole(folder / GIVEN_FILE, as_yaml(given))
+        write_whole(folder / CONFIG_FILE, as_yaml(config))  # the last one: with it a run has begun
+        return _run(ready, claim, started, None, quiet, on_epoch)
 
 
 def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
-    """Go on with a run that was interrupted, from its last checkpoint to the end of its config.
+    """Go on with a run that was interrupted, from its newest whole checkpoint to the end of its config.
 
     `on_epoch` as in `train`.
 
@@ -81,13 +88,20 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder}: no {CONFIG_FILE} in it; expected the run folder of an earlier `mlip train`")
+    with Claim(folder) as claim:
+        return _resume(claim, started, quiet, on_epoch)
+
+
+def _resume(claim: Claim, started: float, quiet: bool, on_epoch: Callable[[Row], None] | None) -> dict[str, Any]:
+    folder = claim.folder
     config = load_config(folder / CONFIG_FILE)
-    if not (folder / CHECKPOINT_FILE).is_file() and any((folder / name).exists() for name in RESULT_FILES):
+    begun = has_checkpoint(folder)
+    if not begun and any((folder / name).exists() for name in RESULT_FILES if name != POTENTIAL_FILE):
         raise ValueError(
             f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
             "Restore it, or begin a new run in another run.dir"
         )
-    content = load_content(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    content = load_content(folder) if begun else None
     potential = potential_from(content) if content else None
     ready = prepare(config, potential)
     if content:
@@ -104,12 +118,12 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
             )
         assert potential is not None
         potential.to(ready.device)
-    return _run(ready, folder, started, potential, quiet, on_epoch)
+    return _run(ready, claim, started, potential, quiet, on_epoch)
 
 
 def _run(
     ready: Preparation,
-    folder: Path,
+    claim: Claim,
     started: float,
     saved: Potential | None,
     quiet: bool,
@@ -122,18 +136,18 @@ def _run(
     train = ready.examples["train"]
     train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
     with kept_features(ready.config, ready.descriptor, ready.examples):
-        return _fit(ready, folder, started, saved, quiet, on_epoch)
+        return _fit(ready, claim, started, saved, quiet, on_epoch)
 
 
 def _fit(
     ready: Preparation,
-    folder: Path,
+    claim: Claim,
     started: float,
     saved: Potential | None,
     quiet: bool,
     on_epoch: Callable[[Row], None] | None,
 ) -> dict[str, Any]:
-    config, examples = ready.config, ready.examples
+    config, examples, folder = ready.config, ready.examples, claim.folder
     potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
@@ -144,6 +158,7 @@ def _fit(
         plan_of(config, examples["train"].atoms.whole),
         folder,
     )
+    trainer.saving.before = claim.require
     if saved is not None:
         trainer.resume()
         if trainer.progress.epoch > config.training.epochs:
@@ -174,7 +189,8 @@ def _fit(
         _calibrate(potential, examples, folder, results)
         save_best()
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
-    (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    claim.require()
+    write_whole(folder / RESULTS_FILE, json.dumps(results, indent=1))
     return results
 
 
@@ -219,8 +235,8 @@ def require_free_folder(config: Config) -> None:
     folder = Path(config.run.dir)
     if not config.run.overwrite and any((folder / name).exists() for name in RESULT_FILES):
         raise ValueError(
-            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}; "
-            "replace it: run.overwrite=true; or choose another run.dir"
+            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}, or "
+            "the same command with --requeue; replace it: run.overwrite=true; or choose another run.dir"
         )
 
 
