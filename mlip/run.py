@@ -8,17 +8,21 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mlip.agreement import require_one_config, require_same
 from mlip.assembly import make_potential, plan_of
+from mlip.claim import Claim
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
 from mlip.device import configure_cpu, device_of
+from mlip.durable import write_whole
 from mlip.featurization import features_by_element, kept_features, report_redundancy
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
@@ -31,15 +35,18 @@ from mlip.training.loop import Trainer
 from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 from mlip.training.reliability import reliability_of
-from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE, has_checkpoint
 from mlip.training.subsets import structure_weights
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
+GIVEN_FILE = "given.yaml"  # the config before anything was chosen from the data
 RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
-RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE)
+RESULT_FILES = (
+    CHECKPOINT_FILE, PREVIOUS_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE
+)  # fmt: skip
 
 
 Row = Mapping[str, float]  # of metrics.csv
@@ -59,31 +66,37 @@ def train(
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.
-        Stopped: SIGINT or SIGTERM came; `resume` goes on.
+        Stopped: SIGINT, SIGTERM or SIGUSR1 came; `resume` goes on.
     """
     started = time.monotonic()
     require_free_folder(config)
     require_one_config(config, ranks)
     ready = prepare(config, device=ranks.device(config.run.device))
     given, config = config, ready.config
-    folder = Path(config.run.dir)
     require_same(ready, ranks)
-    if ranks.first:
-        _begin(folder, ready, given)
-    return _run(ready, folder, started, None, quiet, on_epoch, ranks)
+    with _held(Path(config.run.dir), ranks) as claim:
+        if ranks.first:
+            _begin(claim.folder, ready, given)
+        return _run(ready, claim, started, None, quiet, on_epoch, ranks)
+
+
+def _held(folder: Path, ranks: Ranks) -> AbstractContextManager[Claim]:
+    """The folder, held by the first rank for all."""
+    return Claim(folder) if ranks.first else nullcontext(Claim(folder))
 
 
 def _begin(folder: Path, ready: Preparation, given: Config) -> None:
-    """Make the run folder, with everything that is known before the training."""
+    """Make a run of the folder, with everything that is known before the training."""
     config = ready.config
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*RESULT_FILES, DESCRIPTOR_FILE):
+    require_free_folder(config)  # another run may have begun and ended since
+    for name in (CONFIG_FILE, *RESULT_FILES, DESCRIPTOR_FILE):
         (folder / name).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
     if config.model.descriptor != given.model.descriptor:
-        (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(config), encoding="utf-8")
-    (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
+        write_whole(folder / DESCRIPTOR_FILE, descriptor_yaml(config))
+    write_whole(folder / ENVIRONMENT_FILE, json.dumps(environment(config), indent=1))
     write_split(folder / SPLIT_FILE, ready.parts.split)
+    write_whole(folder / GIVEN_FILE, as_yaml(given))
+    write_whole(folder / CONFIG_FILE, as_yaml(config))  # the last one: with it a run has begun
 
 
 def resume(
@@ -93,7 +106,7 @@ def resume(
     on_epoch: Callable[[Row], None] | None = None,
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
-    """Go on with a run that was interrupted, from its last checkpoint to the end of its config.
+    """Go on with a run that was interrupted, from its newest whole checkpoint to the end of its config.
 
     `on_epoch` and `ranks` as in `train`; their number may be another than before.
 
@@ -104,13 +117,22 @@ def resume(
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder}: no {CONFIG_FILE} in it; expected the run folder of an earlier `mlip train`")
+    with _held(folder, ranks) as claim:
+        return _resume(claim, started, quiet, on_epoch, ranks)
+
+
+def _resume(
+    claim: Claim, started: float, quiet: bool, on_epoch: Callable[[Row], None] | None, ranks: Ranks
+) -> dict[str, Any]:
+    folder = claim.folder
     config = load_config(folder / CONFIG_FILE)
-    if not (folder / CHECKPOINT_FILE).is_file() and any((folder / name).exists() for name in RESULT_FILES):
+    begun = has_checkpoint(folder)
+    if not begun and any((folder / name).exists() for name in RESULT_FILES if name != POTENTIAL_FILE):
         raise ValueError(
             f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
             "Restore it, or begin a new run in another run.dir"
         )
-    content = load_content(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    content = load_content(folder) if begun else None
     potential = potential_from(content) if content else None
     require_one_config(config, ranks)
     ready = prepare(config, potential, ranks.device(config.run.device))
@@ -129,12 +151,12 @@ def resume(
             )
         assert potential is not None
         potential.to(ready.device)
-    return _run(ready, folder, started, potential, quiet, on_epoch, ranks)
+    return _run(ready, claim, started, potential, quiet, on_epoch, ranks)
 
 
 def _run(
     ready: Preparation,
-    folder: Path,
+    claim: Claim,
     started: float,
     saved: Potential | None,
     quiet: bool,
@@ -148,19 +170,19 @@ def _run(
     train = ready.examples["train"]
     train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
     with kept_features(ready.config, ready.descriptor, ready.examples):
-        return _fit(ready, folder, started, saved, quiet, on_epoch, ranks)
+        return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 
 
 def _fit(
     ready: Preparation,
-    folder: Path,
+    claim: Claim,
     started: float,
     saved: Potential | None,
     quiet: bool,
     on_epoch: Callable[[Row], None] | None,
     ranks: Ranks,
 ) -> dict[str, Any]:
-    config, examples = ready.config, ready.examples
+    config, examples, folder = ready.config, ready.examples, claim.folder
     potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
@@ -172,6 +194,7 @@ def _fit(
         folder,
         ranks,
     )
+    trainer.saving.before = claim.require
     if saved is not None:
         trainer.resume()
         if trainer.progress.epoch > config.training.epochs:
@@ -205,7 +228,8 @@ def _fit(
             save_best()
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
     if ranks.first:
-        (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
+        claim.require()
+        write_whole(folder / RESULTS_FILE, json.dumps(results, indent=1))
     return results
 
 
@@ -244,31 +268,6 @@ def _calibrate(
         logger.info("no validation structures: the committee's standard deviations are as they come, not calibrated")
 
 
-def require_one_config(config: Config, ranks: Ranks) -> None:
-    """See that all ranks were started with the same config.
-
-    Raises:
-        ValueError: they were not.
-    """
-    if len(set(ranks.gathered(as_yaml(config)))) > 1:
-        raise ValueError("the ranks were started with unlike configs; give all of them the same command")
-
-
-def require_same(ready: Preparation, ranks: Ranks) -> None:
-    """See that all ranks read the same data; all have then looked at the run folder, too.
-
-    Raises:
-        ValueError: they did not.
-    """
-    found = () if ranks.alone else ranks.gathered((ready.parts.fingerprint(), as_yaml(ready.config)))
-    strangers = [rank for rank, other in enumerate(found) if other != found[0]]
-    if strangers:
-        raise ValueError(
-            f"ranks {strangers} read other data than rank 0 under the same names (data.train is "
-            f"{ready.config.data.train}); all machines must see the same files"
-        )
-
-
 def require_free_folder(config: Config) -> None:
     """See that the run folder holds no earlier run, unless that may be replaced.
 
@@ -278,8 +277,8 @@ def require_free_folder(config: Config) -> None:
     folder = Path(config.run.dir)
     if not config.run.overwrite and any((folder / name).exists() for name in RESULT_FILES):
         raise ValueError(
-            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}; "
-            "replace it: run.overwrite=true; or choose another run.dir"
+            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}, or "
+            "the same command with --requeue; replace it: run.overwrite=true; or choose another run.dir"
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlip.config import Config
+from mlip.durable import write_whole
 from mlip.run import Row
 from mlip.studies.space import OF_THE_LOSS, Choices, Range, Space, overrides_of
 from mlip.studies.summary import aligned
@@ -54,7 +55,7 @@ def tune(
     while len(_finished(search)) < trials:
         _one_trial(study, search, load, space, objective, quiet)
     found = _summary(study, search, objective)
-    (study.folder / f"{NAME}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_whole(study.folder / f"{NAME}.json", json.dumps(found, indent=1))
     return found
 
 

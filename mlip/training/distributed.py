@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mlip.device import device_of, device_of_rank, machine
+from mlip.stopping import Stopped
 from mlip.training.launch import Launch, launch_of
 from mlip.training.loss import LossTerms
 
@@ -167,14 +168,18 @@ def joined() -> Iterator[Ranks]:
         yield ALONE
         return
     watch = _Watch(launch)
+    ranks = ALONE
     try:
         ranks = Ranks(launch.rank, launch.size)
         if not ranks.first:
             logging.getLogger().setLevel(logging.ERROR)
         yield ranks
         ranks.wait()
-    except BaseException:
-        watch.fail()
+    except BaseException as error:
+        if isinstance(error, Stopped) and ranks.agreed(error.number):
+            watch.end()
+        else:
+            watch.fail()
         raise
     watch.end()
 

@@ -54,7 +54,7 @@ class Plan:
     solve_last_layer: bool = False
     patience: int | None = None
     min_delta: float = 0.0
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: float = 60.0
     seed: int = 1
 
 
@@ -107,10 +107,10 @@ class Trainer:
     ) -> None:
         """Train to the end of the plan; afterwards the potential has its best weights.
 
-        `on_save` is called after each checkpoint, `on_epoch` with each row of metrics.
+        `on_save` is called before each checkpoint, `on_epoch` with each row of metrics.
 
         Raises:
-            Stopped: SIGINT or SIGTERM came; the state is saved and `resume` goes on from it.
+            Stopped: SIGINT, SIGTERM or SIGUSR1 came; the state is saved and `resume` goes on from it.
             ValueError: the loss is not a finite number.
         """
         bar = tqdm(
@@ -130,16 +130,19 @@ class Trainer:
                     on_epoch(row)
                 bar.update()
                 bar.set_postfix_str(summary(row))
+                self._save_if_due(on_save)
             if not self.progress.finished:
                 self._finish()
             self._save(on_save)
+            if number := self.ranks.agreed(self.signals.number):
+                raise Stopped(number, "after the last epoch")
         self.potential.networks.load_state_dict(self.best)
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the run folder.
+        """Go on from the newest whole checkpoint in the run folder.
 
         Raises:
-            ValueError: there is none, or it is damaged.
+            ValueError: there is none.
         """
         state = self.saving.newest()
         self.progress = Progress(**{**state["progress"], "sums": tuple(state["progress"]["sums"])})
@@ -204,9 +207,7 @@ class Trainer:
                     f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.saving.folder}. "
                     "Lower training.optimizer.learning_rate or set training.gradient_clip=10"
                 )
-            if stop := self.ranks.agreed(self.signals.number):
-                self._save(on_save)
-                raise Stopped(stop, f"in epoch {epoch}")
+            self._save_if_due(on_save)
         row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
@@ -215,8 +216,6 @@ class Trainer:
         row |= self._validate(row["train_loss"])
         row["seconds"] = time.monotonic() - self._began
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
-        if self.saving.due:
-            self._save(on_save)
         return row
 
     def _rate(self, share: float) -> float:
@@ -297,11 +296,20 @@ class Trainer:
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.potential.networks.state_dict().items()}
 
+    def _save_if_due(self, on_save: Callable[[], None]) -> None:
+        """Save after a step or an epoch if it is time, and save and stop if a signal came."""
+        number = self.ranks.agreed(self.signals.number)  # one that comes while we save is for the next time
+        if number or self.saving.due:
+            self._save(on_save)
+        if number:
+            epoch, step = self.progress.epoch, self.progress.step
+            raise Stopped(number, f"in epoch {epoch}" if step else f"after epoch {epoch - 1}")
+
     def _save(self, on_save: Callable[[], None]) -> None:
         self.progress = replace(self.progress, seconds=time.monotonic() - self._began)
         if self.ranks.first:
+            on_save()  # first, since a checkpoint without the potential's fixed values cannot go on
             self.saving.save(self._state())
-            on_save()
 
     def _state(self) -> dict[str, Any]:
         """All that is needed to go on; what `resume` reads."""

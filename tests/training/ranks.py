@@ -52,9 +52,8 @@ def started(size: int, command, environment=as_torchrun) -> list[subprocess.Pope
 def ended(processes: list[subprocess.Popen], seconds: float = 120) -> list[tuple[int, str, str]]:
     """Exit status, output and errors of each; none outlives this."""
     try:
-        return [
-            (process.wait(), out, err) for process in processes for out, err in [process.communicate(None, seconds)]
-        ]
+        said = [process.communicate(timeout=seconds) for process in processes]
+        return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
     finally:
         for process in processes:
             process.kill()
