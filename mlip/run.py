@@ -21,6 +21,7 @@ from mlip.claim import Claim
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
+from mlip.descriptors.store import products_of
 from mlip.device import configure_cpu, device_of
 from mlip.durable import write_whole
 from mlip.featurization import features_by_element, kept_features, report_redundancy
@@ -169,6 +170,9 @@ def _run(
     configure_cpu(ready.config.run.threads, 1 if committee.members > 1 else ready.config.run.threads)
     train = ready.examples["train"]
     train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
+    if not ranks.alone:
+        for part in ready.examples.values():
+            part.costs = 1.0 + products_of(ready.descriptor, part.atoms)
     with kept_features(ready.config, ready.descriptor, ready.examples):
         return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 

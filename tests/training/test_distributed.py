@@ -13,7 +13,7 @@ from ase.io import read, write
 
 from mlip.configfile import parse_config
 from mlip.model.checkpoint import load_content
-from mlip.run import train
+from mlip.run import resume, train
 from mlip.training.distributed import balanced
 from mlip.training.launch import Launch, first_host, launch_of
 from training.ranks import as_srun, ended, started, trained
@@ -135,7 +135,7 @@ def test_stopped_on_one_rank_and_resumed_by_another_number(data, by_one, tmp_pat
     more = progress + 3
     text = (folder / "config.yaml").read_text(encoding="utf-8").replace("epochs: 4000", f"epochs: {more}")
     (folder / "config.yaml").write_text(text, encoding="utf-8")
-    trained(4, [str(folder)], tmp_path / "resumed.json")
+    resume(folder, quiet=True)
     whole = values_of(data, tmp_path / "whole", name)
     whole["training"] |= {"epochs": more, "schedule": {"name": "constant"}}
     train(parse_config(whole, "test"), quiet=True)
