@@ -239,6 +239,7 @@ def plan_of(config: Config, train: AtomsBatch) -> Plan:
         solve_last_layer=training.solve_last_layer,
         patience=training.early_stopping.patience,
         min_delta=training.early_stopping.min_delta,
+        checkpoint_seconds=training.checkpoint_seconds,
         seed=config.run.seed,
     )
 

@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from mlip import conversion, inspection, ipi_command, lammps_command
@@ -18,6 +17,7 @@ from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
+from mlip.stopping import Stopped, StopSignals, exit_status, stopping_at_once
 from mlip.studies import commands as studies
 
 USER_ERROR, UNPHYSICAL = 2, 3
@@ -35,7 +35,8 @@ a potential from a data file, and dynamics with it:
   mlip evaluate runs/ethanol test.xyz --by config_type
   mlip md runs/ethanol start.xyz --ensemble langevin --temperature 300 --steps 20000
 
-exit status: 0 done; 2 a mistake in the input, said in one message; 3 dynamics left physics; 128+N stopped by signal N.
+exit status: 0 done; 2 a mistake in the input, said in one message; 3 dynamics left physics; 75 stopped by SIGUSR1,
+state saved, put the job into the queue again; 128+N stopped by another signal N.
 MLIP_DEBUG=1 shows where a message comes from."""
 
 
@@ -77,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("config", nargs="?", help="YAML file; configs/reference.yaml shows every key")
     p.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the config")
     p.add_argument("--resume", metavar="RUN", help="go on with the interrupted run in this folder")
+    p.add_argument("--requeue", action="store_true", help="begin, or go on with the run in run.dir; for batch jobs")
 
     studies.add_commands(lambda name, command, text: _add(commands, name, _study(command), text))
 
@@ -148,24 +150,35 @@ def _add(
 def _train(options: argparse.Namespace) -> int:
     if (options.config is None) == (options.resume is None):
         raise ValueError("mlip train takes a config file, or --resume RUN; give one of them")
-    from mlip import run
+    if options.requeue and options.config is None:
+        raise ValueError("--requeue takes the config file, with which it begins or goes on; --resume RUN needs none")
+    from mlip import requeue, run
     from mlip.configfile import load_config
     from mlip.preparation import PARTS
-    from mlip.training.loop import Stopped
+    from mlip.training.distributed import ALONE, joined
     from mlip.training.metrics import table
 
     quiet = options.quiet or options.json
     folder = options.resume
+    ranks = ALONE
     try:
-        if folder is not None:
-            results = run.resume(folder, quiet=quiet)
-        else:
-            config = load_config(options.config, options.overrides)
-            folder = config.run.dir
-            results = run.train(config, quiet=quiet)
+        with joined() as ranks, stopping_at_once():
+            if folder is not None:
+                results = run.resume(folder, quiet=quiet, ranks=ranks)
+            else:
+                config = load_config(options.config, options.overrides)
+                folder = config.run.dir
+                begin = requeue.begin_or_resume if options.requeue else run.train
+                results = begin(config, quiet=quiet, ranks=ranks)
     except Stopped as stop:
-        print(f"mlip: {stop}; go on with: mlip train --resume {folder}", file=sys.stderr)
-        return 128 + stop.number
+        if ranks.first or not ranks.agreed(stop.number):
+            begun = folder is not None and (Path(folder) / run.CONFIG_FILE).is_file()
+            by_name = begun and not options.requeue
+            cure = f"go on with: mlip train --resume {folder}" if by_name else "give the same command again"
+            print(f"mlip: {stop}; {cure}", file=sys.stderr)
+        return exit_status(stop.number)
+    if not ranks.first:
+        return 0
     parts: dict[str, Any] = {name: results[name] for name in PARTS if name in results}
     _print(
         options,
@@ -184,13 +197,13 @@ def _study(command: Command) -> Callable[[argparse.Namespace], int]:
     """A command that trains many times and goes on when it is given again."""
 
     def study(options: argparse.Namespace) -> int:
-        from mlip.training.loop import Stopped
 
         try:
-            _print(options, *command(options))
+            with stopping_at_once():
+                _print(options, *command(options))
         except Stopped as stop:
             print(f"mlip: {stop}; go on with the same command", file=sys.stderr)
-            return 128 + stop.number
+            return exit_status(stop.number)
         return 0
 
     return study
@@ -217,7 +230,7 @@ def _md(options: argparse.Namespace) -> int:
     )
     simulation.restart() if options.restart else simulation.start()
     try:
-        with _StopAtSignal() as stop:
+        with StopSignals() as stop:
             summary = simulation.run(options.steps, quiet=options.quiet or options.json, should_stop=stop)
     except Unphysical as error:
         print(f"mlip: stopped: {error}", file=sys.stderr)
@@ -235,7 +248,7 @@ def _md(options: argparse.Namespace) -> int:
     if stop.number:
         print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)
     _print(options, summary, text)
-    return 128 + stop.number if stop.number else 0
+    return exit_status(stop.number) if stop.number else 0
 
 
 def _schema(options: argparse.Namespace) -> None:
@@ -250,30 +263,6 @@ def _schema(options: argparse.Namespace) -> None:
 
 def _print(options: argparse.Namespace, results: dict[str, Any], text: str) -> None:
     print(json.dumps(results) if options.json else text)
-
-
-class _StopAtSignal:
-    """True once SIGINT or SIGTERM came; the second one interrupts at once."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopAtSignal:
-        self._handlers = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def __call__(self) -> bool:
-        return bool(self.number)
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
-            raise KeyboardInterrupt
-        self.number = number
 
 
 class _Version(argparse.Action):

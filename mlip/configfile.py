@@ -132,6 +132,18 @@ def descriptor_yaml(config: Config) -> str:
     return _as_yaml(config.model_dump_json(include={"model": {"descriptor"}}))
 
 
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Paths of the keys whose values differ between two configs as plain values."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [path] if one != other else []
+    keys = sorted({*one, *other})
+    return [
+        found
+        for key in keys
+        for found in differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+    ]
+
+
 def _as_yaml(values: str) -> str:
     return yaml.dump(json.loads(values), Dumper=_Dumper, width=10_000, sort_keys=False, allow_unicode=True)
 

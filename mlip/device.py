@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -30,13 +32,26 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def device_of_rank(name: str) -> torch.device:
-    """The device by name for one of the ranks on a machine: "auto" and "cuda" share its GPUs out among them."""
+def device_of_rank(name: str, rank: int | None = None) -> torch.device:
+    """The device by name for one of the ranks on a machine: "auto" and "cuda" share its GPUs out among them.
+
+    `rank` is its number there; None: as the environment says.
+    """
     gpus = torch.cuda.device_count()
     if name in ("auto", "cuda") and gpus:
-        rank = next((int(os.environ[variable]) for variable in LOCAL_RANK if variable in os.environ), 0)
+        if rank is None:
+            rank = next((int(os.environ[variable]) for variable in LOCAL_RANK if variable in os.environ), 0)
         name = f"cuda:{rank % gpus}"
     return device_of(name)
+
+
+def machine() -> tuple[str, ...]:
+    """What processes have in common that see the same devices and each other's memory: host, start, container."""
+    found = [platform.node()]
+    with suppress(OSError):  # not Linux
+        found += [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
+        found += [str(Path("/proc/self/ns/pid").readlink())]
+    return tuple(found)
 
 
 def configure_cpu(threads: int, matrix_threads: int | None = None) -> None:

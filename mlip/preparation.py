@@ -144,15 +144,16 @@ def _ranges(structures: Sequence[Structure]) -> dict[str, str]:
     return ranges
 
 
-def prepare(config: Config, saved: Potential | None = None) -> Preparation:
+def prepare(config: Config, saved: Potential | None = None, device: torch.device | None = None) -> Preparation:
     """Read and check everything the config names; nothing is written.
 
-    `saved` is the potential of an interrupted run; it stands for the one that run started from.
+    `saved` is the potential of an interrupted run; it stands for the one that run started from. `device` is the one to
+    use where run.device does not say it all.
 
     Raises:
         ValueError: config and data do not fit together; the message says what and where.
     """
-    device = device_of(config.run.device)
+    device = device or device_of(config.run.device)
     folder = Path(config.run.dir)
     blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
     if blocked is not None:

@@ -8,70 +8,108 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mlip.agreement import require_one_config, require_same
 from mlip.assembly import make_potential, plan_of
+from mlip.claim import Claim
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
+from mlip.descriptors.store import products_of
 from mlip.device import configure_cpu, device_of
+from mlip.durable import write_whole
 from mlip.featurization import features_by_element, kept_features, report_redundancy
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Calibration, Potential
 from mlip.preparation import PARTS, Parts, Preparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
+from mlip.training.loop import Trainer
 from mlip.training.metrics import table
 from mlip.training.optimizers import make_optimizer
 from mlip.training.reliability import reliability_of
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE, has_checkpoint
 from mlip.training.subsets import structure_weights
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
+GIVEN_FILE = "given.yaml"  # the config before anything was chosen from the data
 RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
-RESULT_FILES = (CHECKPOINT_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE)
+RESULT_FILES = (
+    CHECKPOINT_FILE, PREVIOUS_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE
+)  # fmt: skip
 
 
 Row = Mapping[str, float]  # of metrics.csv
 
 
-def train(config: Config, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
+def train(
+    config: Config,
+    *,
+    quiet: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+    ranks: Ranks = ALONE,
+) -> dict[str, Any]:
     """Train a potential as the config says; the run folder then holds it. Returns what results.json holds.
 
-    `on_epoch` is called with each row of metrics; what it raises ends the run.
+    `on_epoch` is called with each row of metrics; what it raises ends the run. Several `ranks` share the work;
+    the first writes, and all return the same.
 
     Raises:
         ValueError: config, data and run folder do not fit together; the message says what and where.
-        Stopped: SIGINT or SIGTERM came; `resume` goes on.
+        Stopped: SIGINT, SIGTERM or SIGUSR1 came; `resume` goes on.
     """
     started = time.monotonic()
     require_free_folder(config)
-    ready = prepare(config)
+    require_one_config(config, ranks)
+    ready = prepare(config, device=ranks.device(config.run.device))
     given, config = config, ready.config
-    folder = Path(config.run.dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*RESULT_FILES, DESCRIPTOR_FILE):
+    require_same(ready, ranks)
+    with _held(Path(config.run.dir), ranks) as claim:
+        if ranks.first:
+            _begin(claim.folder, ready, given)
+        return _run(ready, claim, started, None, quiet, on_epoch, ranks)
+
+
+def _held(folder: Path, ranks: Ranks) -> AbstractContextManager[Claim]:
+    """The folder, held by the first rank for all."""
+    return Claim(folder) if ranks.first else nullcontext(Claim(folder))
+
+
+def _begin(folder: Path, ready: Preparation, given: Config) -> None:
+    """Make a run of the folder, with everything that is known before the training."""
+    config = ready.config
+    require_free_folder(config)  # another run may have begun and ended since
+    for name in (CONFIG_FILE, *RESULT_FILES, DESCRIPTOR_FILE):
         (folder / name).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(as_yaml(config), encoding="utf-8")
     if config.model.descriptor != given.model.descriptor:
-        (folder / DESCRIPTOR_FILE).write_text(descriptor_yaml(config), encoding="utf-8")
-    (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(config), indent=1), encoding="utf-8")
+        write_whole(folder / DESCRIPTOR_FILE, descriptor_yaml(config))
+    write_whole(folder / ENVIRONMENT_FILE, json.dumps(environment(config), indent=1))
     write_split(folder / SPLIT_FILE, ready.parts.split)
-    return _run(ready, folder, started, None, quiet, on_epoch)
+    write_whole(folder / GIVEN_FILE, as_yaml(given))
+    write_whole(folder / CONFIG_FILE, as_yaml(config))  # the last one: with it a run has begun
 
 
-def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row], None] | None = None) -> dict[str, Any]:
-    """Go on with a run that was interrupted, from its last checkpoint to the end of its config.
+def resume(
+    folder: str | Path,
+    *,
+    quiet: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+    ranks: Ranks = ALONE,
+) -> dict[str, Any]:
+    """Go on with a run that was interrupted, from its newest whole checkpoint to the end of its config.
 
-    `on_epoch` as in `train`.
+    `on_epoch` and `ranks` as in `train`; their number may be another than before.
 
     Raises:
         ValueError: the folder holds no run, or the data changed since it began.
@@ -80,15 +118,26 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{folder}: no {CONFIG_FILE} in it; expected the run folder of an earlier `mlip train`")
+    with _held(folder, ranks) as claim:
+        return _resume(claim, started, quiet, on_epoch, ranks)
+
+
+def _resume(
+    claim: Claim, started: float, quiet: bool, on_epoch: Callable[[Row], None] | None, ranks: Ranks
+) -> dict[str, Any]:
+    folder = claim.folder
     config = load_config(folder / CONFIG_FILE)
-    if not (folder / CHECKPOINT_FILE).is_file() and any((folder / name).exists() for name in RESULT_FILES):
+    begun = has_checkpoint(folder)
+    if not begun and any((folder / name).exists() for name in RESULT_FILES if name != POTENTIAL_FILE):
         raise ValueError(
             f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
             "Restore it, or begin a new run in another run.dir"
         )
-    content = load_content(folder) if (folder / CHECKPOINT_FILE).is_file() else None
+    content = load_content(folder) if begun else None
     potential = potential_from(content) if content else None
-    ready = prepare(config, potential)
+    require_one_config(config, ranks)
+    ready = prepare(config, potential, ranks.device(config.run.device))
+    require_same(ready, ranks)
     if content:
         if content["provenance"]["data"] != ready.parts.fingerprint():
             raise ValueError(
@@ -103,16 +152,17 @@ def resume(folder: str | Path, *, quiet: bool = False, on_epoch: Callable[[Row],
             )
         assert potential is not None
         potential.to(ready.device)
-    return _run(ready, folder, started, potential, quiet, on_epoch)
+    return _run(ready, claim, started, potential, quiet, on_epoch, ranks)
 
 
 def _run(
     ready: Preparation,
-    folder: Path,
+    claim: Claim,
     started: float,
     saved: Potential | None,
     quiet: bool,
     on_epoch: Callable[[Row], None] | None,
+    ranks: Ranks,
 ) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
     committee = ready.config.model.committee
@@ -120,19 +170,23 @@ def _run(
     configure_cpu(ready.config.run.threads, 1 if committee.members > 1 else ready.config.run.threads)
     train = ready.examples["train"]
     train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
+    if not ranks.alone:
+        for part in ready.examples.values():
+            part.costs = 1.0 + products_of(ready.descriptor, part.atoms)
     with kept_features(ready.config, ready.descriptor, ready.examples):
-        return _fit(ready, folder, started, saved, quiet, on_epoch)
+        return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 
 
 def _fit(
     ready: Preparation,
-    folder: Path,
+    claim: Claim,
     started: float,
     saved: Potential | None,
     quiet: bool,
     on_epoch: Callable[[Row], None] | None,
+    ranks: Ranks,
 ) -> dict[str, Any]:
-    config, examples = ready.config, ready.examples
+    config, examples, folder = ready.config, ready.examples, claim.folder
     potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
@@ -142,7 +196,9 @@ def _fit(
         examples["valid"],
         plan_of(config, examples["train"].atoms.whole),
         folder,
+        ranks,
     )
+    trainer.saving.before = claim.require
     if saved is not None:
         trainer.resume()
         if trainer.progress.epoch > config.training.epochs:
@@ -158,7 +214,8 @@ def _fit(
         save_potential(folder / POTENTIAL_FILE, potential, provenance(config, ready.parts, data, trainer))
         potential.networks.load_state_dict(latest)
 
-    listeners = [listener for listener in (_tensorboard(config, folder), on_epoch) if listener]
+    tensorboard = _tensorboard(config, folder) if ranks.first else None
+    listeners = [listener for listener in (tensorboard, on_epoch) if listener]
 
     def tell(row: Row) -> None:
         for listen in listeners:
@@ -168,12 +225,15 @@ def _fit(
     results: dict[str, Any] = {}
     for name in PARTS:
         if len(examples[name]):
-            results[name] = evaluate_examples(potential, examples[name])[1].results()
+            results[name] = evaluate_examples(potential, examples[name], ranks=ranks)[1].results()
     if potential.members > 1:
-        _calibrate(potential, examples, folder, results)
-        save_best()
+        _calibrate(potential, examples, folder, results, ranks)
+        if ranks.first:
+            save_best()
     results = {"seconds": before + time.monotonic() - started, "best_epoch": trainer.progress.best_epoch, **results}
-    (folder / RESULTS_FILE).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    if ranks.first:
+        claim.require()
+        write_whole(folder / RESULTS_FILE, json.dumps(results, indent=1))
     return results
 
 
@@ -196,15 +256,18 @@ def new_potential(ready: Preparation) -> Potential:
     return potential
 
 
-def _calibrate(potential: Potential, examples: Mapping[str, Examples], folder: Path, results: dict[str, Any]) -> None:
+def _calibrate(
+    potential: Potential, examples: Mapping[str, Examples], folder: Path, results: dict[str, Any], ranks: Ranks
+) -> None:
     """Fit the factors of a committee's standard deviations on validation structures, and compare these with errors."""
     potential.calibration = Calibration()  # of a finished run that is made again
-    potential.calibration = reliability_of(potential, examples["valid"]).factors()
+    potential.calibration = reliability_of(potential, examples["valid"], ranks).factors()
     results["calibration"] = potential.calibration._asdict()
-    found = {name: reliability_of(potential, part) for name, part in examples.items() if len(part)}
+    found = {name: reliability_of(potential, part, ranks) for name, part in examples.items() if len(part)}
     for name, reliability in found.items():
         results[name] |= reliability.results()
-    write_calibration(folder, found)
+    if ranks.first:
+        write_calibration(folder, found)
     if not len(examples["valid"]):
         logger.info("no validation structures: the committee's standard deviations are as they come, not calibrated")
 
@@ -218,8 +281,8 @@ def require_free_folder(config: Config) -> None:
     folder = Path(config.run.dir)
     if not config.run.overwrite and any((folder / name).exists() for name in RESULT_FILES):
         raise ValueError(
-            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}; "
-            "replace it: run.overwrite=true; or choose another run.dir"
+            f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}, or "
+            "the same command with --requeue; replace it: run.overwrite=true; or choose another run.dir"
         )
 
 

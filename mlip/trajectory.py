@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -13,6 +14,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import Trajectory, write
+
+from mlip.durable import write_whole
 
 
 class TrajectoryFile:
@@ -77,12 +80,9 @@ class TrajectoryFile:
 
 def save_state(path: Path, *, generator: Mapping[str, Any], **values: Any) -> None:
     """Write arrays, numbers and a random generator's state, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, generator=json.dumps(generator), **values)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    memory = io.BytesIO()
+    np.savez(memory, generator=json.dumps(generator), **values)
+    write_whole(path, memory.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:

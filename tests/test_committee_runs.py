@@ -20,7 +20,8 @@ from mlip.configfile import parse_config
 from mlip.interfaces.calculator import MLIPCalculator
 from mlip.model.checkpoint import load_content, load_potential
 from mlip.run import resume, train
-from mlip.training.loop import Stopped, Trainer
+from mlip.stopping import Stopped
+from mlip.training.loop import Trainer
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="mlip-committee-")
 

@@ -17,11 +17,13 @@ from mlip.model.checkpoint import load_content, load_potential
 
 FILES = {
     "config.yaml",
+    "given.yaml",
     "environment.json",
     "split.json",
     "metrics.csv",
     "potential.pt",
     "training.pt",
+    "training.previous.pt",
     "results.json",
 }
 ERRORS = {"energy_mae", "energy_rmse", "energy_mae_per_atom", "energy_rmse_per_atom", "forces_mae", "forces_rmse"}

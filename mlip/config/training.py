@@ -188,6 +188,9 @@ class Training(Section):
         "are those of it where the config does not give them; null: random weights",
     )
     fine_tuning: FineTuning = FineTuning()
+    checkpoint_seconds: float = Field(
+        60.0, ge=0, description="from one checkpoint to the next, within epochs as well; 0: after every step"
+    )
     cache: Literal["auto", "memory", "disk", "off"] = Field(
         "auto",
         description="where features and Jacobians are kept: memory, a file in run.dir while the run lasts (disk), or "

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlip.data.paths import existing_file
+from mlip.durable import write_whole
 
 
 class Split(NamedTuple):
@@ -75,7 +76,7 @@ def read_split(path: str | Path, count: int) -> Split:
 def write_split(path: str | Path, split: Split) -> None:
     """Keep a split in a JSON file that `read_split` reads."""
     lists = {name: [int(place) for place in places] for name, places in split._asdict().items()}
-    Path(path).write_text(json.dumps(lists) + "\n", encoding="utf-8")
+    write_whole(Path(path), json.dumps(lists) + "\n")
 
 
 def _sizes(count: int, wanted: dict[str, int | float | None]) -> dict[str, int]:

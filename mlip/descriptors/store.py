@@ -204,6 +204,15 @@ def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jac
     return size
 
 
+def products_of(descriptor: ACSF, atoms: Collection) -> Float[np.ndarray, "S"]:
+    """For each structure, the functions that its pairs enter, added up over the pairs: the work it makes."""
+    layout = _Layout(descriptor, jacobians=True)
+    of_pair = np.zeros(len(atoms.whole.shifts))
+    for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
+        of_pair[mask] = len(columns)
+    return np.diff(np.concatenate([[0.0], of_pair.cumsum()])[atoms.pair_start])
+
+
 class _Layout:
     """Which functions a pair enters, by the elements of its center and neighbor; none without Jacobians."""
 

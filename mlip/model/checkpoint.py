@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
+from mlip.durable import write_whole
 from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.potential import Calibration, Potential
 from mlip.model.ranges import FeatureRanges
@@ -103,14 +105,15 @@ def potential_from(content: dict[str, Any]) -> Potential:
     return potential
 
 
-def save(path: Path, kind: str, content: dict[str, Any]) -> None:
-    """Write a file whole or not at all: the old one stays until the new one is safely on disk."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save({"format": kind, "version": VERSION, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def save(path: Path, kind: str, content: dict[str, Any], previous: Path | None = None) -> None:
+    """Write a file whole or not at all: the old one stays until the new one is safely on disk, then as `previous`.
+
+    Raises:
+        ValueError: the disk is full or cannot be written.
+    """
+    memory = io.BytesIO()
+    torch.save({"format": kind, "version": VERSION, **content}, memory)
+    write_whole(path, memory.getvalue(), previous)
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:
@@ -124,8 +127,20 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about pickles it then refuses
+            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums that it writes
+                if name := archive.testzip():
+                    raise zipfile.BadZipFile(f"wrong checksum of {name}")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except (
+        zipfile.BadZipFile,
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise ValueError(f"{path}: not an {kind} file, or damaged ({reason}). Copy it again") from error
     if not isinstance(content, dict) or content.get("format") != kind:

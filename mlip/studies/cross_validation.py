@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlip.config import Config
+from mlip.durable import write_whole
 from mlip.studies.summary import aligned, error_keys, heading, mean_and_spread, shown
 from mlip.studies.tasks import begin, without_test
 
@@ -51,7 +52,7 @@ def cross_validate(config: Config, folds: int = 5, *, quiet: bool = False) -> di
         for key in [*keys, *(key.replace("_mae", "_rmse") for key in keys)]
     }
     found = {"folds": folds, "errors": errors, "runs": runs}
-    (study.folder / f"{NAME}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_whole(study.folder / f"{NAME}.json", json.dumps(found, indent=1))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlip.config import Config
+from mlip.durable import write_whole
 from mlip.studies.power_law import PowerLaw, fitted_power_law
 from mlip.studies.summary import aligned, error_keys, heading, mean_and_spread, shown
 from mlip.studies.tasks import Study, begin, with_seed
@@ -54,7 +55,7 @@ def learning_curve(
             results = study.train(name, own, split, quiet=quiet)
             runs.append({"size": size, "repeat": repeat + 1, "folder": str(study.folder / name), **results})
     found = _summary(runs, sizes)
-    (study.folder / f"{NAME}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_whole(study.folder / f"{NAME}.json", json.dumps(found, indent=1))
     _write_csv(study.folder / f"{NAME}.csv", runs, found["part"])
     return found
 

@@ -11,11 +11,12 @@ from typing import Any
 from mlip import run
 from mlip.config import Config
 from mlip.config.data import Split as SplitSection
+from mlip.configfile import differences
 from mlip.data.split import Split, write_split
+from mlip.durable import write_whole
 from mlip.fine_tuning import start_of
 from mlip.preparation import Parts, read_parts, require_known
-from mlip.run import RESULT_FILES, RESULTS_FILE, Row
-from mlip.training.loop import CHECKPOINT_FILE
+from mlip.run import CONFIG_FILE, RESULT_FILES, RESULTS_FILE, Row
 
 TASK_FILE, TASK_SPLIT_FILE = "task.json", "task_split.json"
 
@@ -76,12 +77,12 @@ class Study:
             if (folder / RESULTS_FILE).is_file():
                 finished: dict[str, Any] = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
                 return finished
-            if (folder / CHECKPOINT_FILE).is_file():
+            if (folder / CONFIG_FILE).is_file():
                 return run.resume(folder, quiet=quiet, on_epoch=on_epoch)
         run.require_free_folder(own)
         folder.mkdir(parents=True, exist_ok=True)
         write_split(file, split)
-        (folder / TASK_FILE).write_text(json.dumps(asked), encoding="utf-8")
+        write_whole(folder / TASK_FILE, json.dumps(asked))
         return run.train(own, quiet=quiet, on_epoch=on_epoch)
 
 
@@ -115,22 +116,10 @@ def _require_same(folder: Path, asked: dict[str, Any]) -> None:
     now = json.loads(json.dumps(asked))
     if before == now:
         return
-    changed = [name for name in ("data", "split") if before[name] != now[name]] or _differences(
+    changed = [name for name in ("data", "split") if before[name] != now[name]] or differences(
         before["config"], now["config"]
     )
     raise ValueError(
         f"{folder}: holds a training of an earlier study with other settings ({', '.join(changed)}). "
         "Choose another run.dir, or replace it: run.overwrite=true"
     )
-
-
-def _differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Paths of the keys whose values differ."""
-    if not (isinstance(one, dict) and isinstance(other, dict)):
-        return [path] if one != other else []
-    keys = sorted({*one, *other})
-    return [
-        found
-        for key in keys
-        for found in _differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
-    ]

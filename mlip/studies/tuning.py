@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlip.config import Config
+from mlip.durable import write_whole
 from mlip.run import Row
 from mlip.studies.space import OF_THE_LOSS, Choices, Range, Space, overrides_of
 from mlip.studies.summary import aligned
 from mlip.studies.tasks import Study, begin, without_test
-from mlip.training.loop import METRICS_FILE
+from mlip.training.saving import METRICS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def tune(
     while len(_finished(search)) < trials:
         _one_trial(study, search, load, space, objective, quiet)
     found = _summary(study, search, objective)
-    (study.folder / f"{NAME}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_whole(study.folder / f"{NAME}.json", json.dumps(found, indent=1))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from mlip.durable import write_whole
 from mlip.training.reliability import KINDS, Reliability
 
 FIGURE_FILE, NUMBERS_FILE = "calibration.svg", "calibration.csv"
@@ -35,7 +36,7 @@ def write_calibration(folder: Path, parts: Mapping[str, Reliability]) -> None:
     with (folder / NUMBERS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerows([Bin._fields, *bins])
-    (folder / FIGURE_FILE).write_text(drawn(bins), encoding="utf-8")
+    write_whole(folder / FIGURE_FILE, drawn(bins))
 
 
 def binned(part: str, kind: str, found: Reliability) -> list[Bin]:

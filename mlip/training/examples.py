@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
@@ -30,12 +31,23 @@ class Examples:
         self.weights: Float[Tensor, "K S"] | None = (
             None  # how much each structure counts for each member of a committee
         )
+        # About the work that each structure makes: of its pairs, all alike until their functions are known.
+        self.costs: Float[np.ndarray, "S"] = np.diff(self.atoms.pair_start) + 1.0
         self.has_energy = any(structure.energy is not None for structure in structures)
         self.has_forces = any(structure.forces is not None for structure in structures)
         self.has_stress = any(structure.stress is not None for structure in structures)
 
     def __len__(self) -> int:
         return len(self.atoms)
+
+    @cached_property
+    def known(self) -> Int[Tensor, "3 S"]:
+        """How many energies, force components and stress components of each structure have a label."""
+        energy, forces, stress, _ = self.labels
+        assert forces is not None and stress is not None
+        by_atom = torch.isfinite(forces).sum(dim=1)
+        of_forces = torch.zeros(len(self), dtype=torch.int64).index_add_(0, self.atoms.whole.structure, by_atom)
+        return torch.stack([torch.isfinite(energy).long(), of_forces, torch.isfinite(stress).sum(dim=(1, 2))])
 
     @property
     def needs_gradients(self) -> bool:
@@ -72,11 +84,13 @@ class Examples:
         rows = torch.from_numpy(chosen)
         return Properties(energy[rows], forces[atoms], stress[rows])
 
-    def chunks(self, pairs_at_once: int = 20_000) -> Iterator[list[int]]:
-        """All structures in order, in groups of bounded size."""
+    def chunks(self, structures: Sequence[int] | None = None, pairs_at_once: int = 20_000) -> Iterator[list[int]]:
+        """These structures, or all of them, in order, in groups of bounded size."""
         chunk: list[int] = []
         pairs = 0
-        for structure, count in enumerate(np.diff(self.atoms.pair_start).tolist()):
+        counts = np.diff(self.atoms.pair_start).tolist()
+        for structure in range(len(self)) if structures is None else structures:
+            count = counts[structure]
             pairs += count
             if chunk and pairs > pairs_at_once:
                 yield chunk

@@ -19,6 +19,7 @@ from mlip.model.derivatives import forces_of, stress_of
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.potential_pass import PotentialPass
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 from mlip.training.loss import Loss
 from mlip.training.validation import evaluate_examples
@@ -33,10 +34,13 @@ class NormalEquations(NamedTuple):
     right: Float[Tensor, "K"]
 
 
-def solve_last_layers(potential: Potential, train: Examples, valid: Examples, loss: Loss) -> list[float]:
+def solve_last_layers(
+    potential: Potential, train: Examples, valid: Examples, loss: Loss, ranks: Ranks = ALONE
+) -> list[float]:
     r"""Change the last layers of all elements together to the best ones on the training set; returns the ridges.
 
-    There is one for each member of a committee, for each is solved by itself.
+    There is one for each member of a committee, for each is solved by itself. The `ranks` share the structures and add
+    up A and b.
 
     With the rows x of the design matrix (what a unit of each last weight adds to a prediction), what is left to
     predict r, and each label's weight v in the loss (squares, whatever its form):
@@ -58,12 +62,12 @@ def solve_last_layers(potential: Potential, train: Examples, valid: Examples, lo
             f"the networks' outputs are {', '.join(sorted(outputs))}; only last layers of linear outputs are solved"
         )
     assert len(valid), "they choose the ridge"
-    return [_solve(member_of(potential, member), train, valid, loss) for member in range(potential.members)]
+    return [_solve(member_of(potential, member), train, valid, loss, ranks) for member in range(potential.members)]
 
 
-def _solve(potential: Potential, train: Examples, valid: Examples, loss: Loss) -> float:
+def _solve(potential: Potential, train: Examples, valid: Examples, loss: Loss, ranks: Ranks) -> float:
     """The same of one member."""
-    equations = normal_equations(potential, train, loss)
+    equations = normal_equations(potential, train, loss, ranks)
     values, vectors = torch.linalg.eigh(equations.matrix)
     along = vectors.mT @ equations.right
     trained = last_weights(potential.networks)
@@ -71,7 +75,7 @@ def _solve(potential: Potential, train: Examples, valid: Examples, loss: Loss) -
     for ridge in RIDGES:
         change = vectors @ (along / (values.clamp(min=0) + ridge * values[-1].clamp(min=1e-300)))
         set_last_weights(potential.networks, trained + change)
-        losses[evaluate_examples(potential, valid, loss)[0]] = ridge, change
+        losses[evaluate_examples(potential, valid, loss, ranks)[0]] = ridge, change
     ridge, change = losses[min(losses)]
     set_last_weights(potential.networks, trained + change)
     return ridge
@@ -79,16 +83,16 @@ def _solve(potential: Potential, train: Examples, valid: Examples, loss: Loss) -
 
 @torch.no_grad()
 @denormals_are_zero()
-def normal_equations(potential: Potential, examples: Examples, loss: Loss) -> NormalEquations:
-    """A and b of all structures, accumulated in float64."""
+def normal_equations(potential: Potential, examples: Examples, loss: Loss, ranks: Ranks = ALONE) -> NormalEquations:
+    """A and b of all structures, accumulated in float64 and added up over the ranks."""
     weights = last_weights(potential.networks)
     matrix = weights.new_zeros(len(weights), len(weights))
     right = torch.zeros_like(weights)
-    known = [0 if label is None else int(torch.isfinite(label).sum()) for label in examples.labels[:3]]
+    known = examples.known.sum(dim=1).tolist()
     shares = [
         term.weight / max(1, count) for term, count in zip((loss.energy, loss.forces, loss.stress), known, strict=True)
     ]
-    for chunk in examples.chunks():
+    for chunk in examples.chunks(ranks.share(range(len(examples)), examples.costs)):
         batch, labels, features = examples.take(chunk)
         forces, stress = examples.has_forces, examples.has_stress
         for rows, label, share in zip(
@@ -100,6 +104,8 @@ def normal_equations(potential: Potential, examples: Examples, loss: Loss) -> No
             x = rows.flatten(0, -2)[kept]
             matrix.addmm_(x.mT, x, alpha=share)
             right.addmv_(x.mT, label.flatten()[kept].double() - x @ weights, alpha=share)
+    ranks.add_up(matrix)
+    ranks.add_up(right)
     return NormalEquations(matrix, right)
 
 

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from mlip.device import denormals_are_zero
-from mlip.model.checkpoint import TRAINING, load, save
 from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
+from mlip.stopping import Stopped, StopSignals
+from mlip.training.batch_loss import BatchLoss
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
-from mlip.training.metrics_file import append_row, keep_rows_before, summary
+from mlip.training.metrics_file import summary
 from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
+from mlip.training.saving import Saving
 from mlip.training.step import Step
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT_FILE = "training.pt"
-METRICS_FILE = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -56,16 +54,8 @@ class Plan:
     solve_last_layer: bool = False
     patience: int | None = None
     min_delta: float = 0.0
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: float = 60.0
     seed: int = 1
-
-
-class Stopped(Exception):  # noqa: N818 (no error: the user asked for it)
-    """A signal ended the run after its state was saved."""
-
-    def __init__(self, number: int, epoch: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} in epoch {epoch}")
-        self.number = number
 
 
 @dataclass(frozen=True)
@@ -95,8 +85,10 @@ class Trainer:
         valid: Examples,
         plan: Plan,
         folder: Path,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.potential, self.plan, self.folder = potential, plan, folder
+        self.potential, self.plan, self.ranks = potential, plan, ranks
+        self.saving, self.signals = Saving(folder, plan.checkpoint_seconds), StopSignals()
         self.step = Step(potential, WeightTable(potential.networks))
         self.optimizer = optimizer(self.step.weights)
         self.train_examples, self.valid_examples = train, valid
@@ -104,8 +96,7 @@ class Trainer:
         self.last_average = AveragedWeights(potential.networks, None) if plan.average_last else None
         self.progress = Progress()
         self.best = self._weights()
-        self._began = self._saved = time.monotonic()
-        self._signal = 0
+        self._began = time.monotonic()
 
     def run(
         self,
@@ -116,41 +107,44 @@ class Trainer:
     ) -> None:
         """Train to the end of the plan; afterwards the potential has its best weights.
 
-        `on_save` is called after each checkpoint, `on_epoch` with each row of metrics.
+        `on_save` is called before each checkpoint, `on_epoch` with each row of metrics.
 
         Raises:
-            Stopped: SIGINT or SIGTERM came; the state is saved and `resume` goes on from it.
+            Stopped: SIGINT, SIGTERM or SIGUSR1 came; the state is saved and `resume` goes on from it.
             ValueError: the loss is not a finite number.
         """
-        handlers = {number: signal.signal(number, self._take_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         bar = tqdm(
-            total=self.plan.epochs, initial=self.progress.epoch - 1, unit="epoch", disable=quiet, dynamic_ncols=True
+            total=self.plan.epochs,
+            initial=self.progress.epoch - 1,
+            unit="epoch",
+            disable=quiet or not self.ranks.first,
+            dynamic_ncols=True,
         )
-        try:
+        with self.signals, bar:
             if self.progress == Progress():
                 self._save(on_save)
             while self.progress.epoch <= self.plan.epochs and not self._out_of_patience():
                 row = self._epoch(on_save)
-                append_row(self.folder / METRICS_FILE, row)
-                on_epoch(row)
+                if self.ranks.first:
+                    self.saving.append(row)
+                    on_epoch(row)
                 bar.update()
                 bar.set_postfix_str(summary(row))
+                self._save_if_due(on_save)
             if not self.progress.finished:
                 self._finish()
             self._save(on_save)
-        finally:
-            bar.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            if number := self.ranks.agreed(self.signals.number):
+                raise Stopped(number, "after the last epoch")
         self.potential.networks.load_state_dict(self.best)
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the run folder.
+        """Go on from the newest whole checkpoint in the run folder.
 
         Raises:
-            ValueError: there is none, or it is damaged.
+            ValueError: there is none.
         """
-        state = load(self.folder / CHECKPOINT_FILE, TRAINING)
+        state = self.saving.newest()
         self.progress = Progress(**{**state["progress"], "sums": tuple(state["progress"]["sums"])})
         self.potential.networks.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -162,7 +156,9 @@ class Trainer:
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.restore(state["schedule"])
         self._began = time.monotonic() - self.progress.seconds
-        keep_rows_before(self.folder / METRICS_FILE, self.progress.epoch)
+        self.ranks.wait()  # until all have read
+        if self.ranks.first:
+            self.saving.forget_from(self.progress.epoch)
 
     def steps_at(self, rates: Iterable[float]) -> Iterator[LossTerms]:
         """A step with each of these rates, through as many epochs as it takes; nothing is validated or saved."""
@@ -191,6 +187,7 @@ class Trainer:
     def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
         """The rest of the epoch under way; returns its row of metrics."""
         order = self._order()
+        self.ranks.copy_of_first(self.step.weights.weights.data)  # unlike processors may round in unlike ways
         size = self.plan.batch_size or len(order)
         steps = range(0, len(order), size)
         epoch = self.progress.epoch
@@ -207,12 +204,10 @@ class Trainer:
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
             if not math.isfinite(sums[0]):
                 raise ValueError(
-                    f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.folder}. "
+                    f"the loss is {sums[0]} in epoch {epoch}; the last checkpoint is kept in {self.saving.folder}. "
                     "Lower training.optimizer.learning_rate or set training.gradient_clip=10"
                 )
-            if self._signal:
-                self._save(on_save)
-                raise Stopped(self._signal, epoch)
+            self._save_if_due(on_save)
         row: dict[str, float] = {"epoch": epoch, "learning_rate": self._rate((len(steps) - 1) / len(steps))}
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
@@ -221,8 +216,6 @@ class Trainer:
         row |= self._validate(row["train_loss"])
         row["seconds"] = time.monotonic() - self._began
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
-        if time.monotonic() - self._saved > self.plan.checkpoint_seconds:
-            self._save(on_save)
         return row
 
     def _rate(self, share: float) -> float:
@@ -233,16 +226,12 @@ class Trainer:
     def _step(self, structures: list[int], rate: float) -> LossTerms:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        examples = self.train_examples
         found: list[LossTerms] = []
-        batch, labels, features = examples.take(structures)
-        forces, stress, weights = examples.has_forces, examples.has_stress, examples.weights_of(structures)
+        loss = BatchLoss(self.step, self.train_examples, structures, self.stage.loss, self.ranks, self.signals)
 
         def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
-            terms = self.step(
-                batch, labels, self.stage.loss, forces=forces, stress=stress, features=features, weights=weights
-            )
+            terms = loss()
             found.append(terms)
             if self.plan.gradient_clip:
                 self.step.weights.clip_gradients(self.plan.gradient_clip)
@@ -260,7 +249,7 @@ class Trainer:
             self.potential.networks.load_state_dict(self.average.weights)
         loss, row = train_loss, {}
         if len(self.valid_examples):
-            loss, errors = evaluate_examples(self.potential, self.valid_examples, self._judge)
+            loss, errors = evaluate_examples(self.potential, self.valid_examples, self._judge, self.ranks)
             row = {"valid_loss": loss, **{f"valid_{k}": v for k, v in errors.results().items() if k != "structures"}}
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.see(loss)
@@ -278,7 +267,7 @@ class Trainer:
             self._keep_if_better("the average over the last epochs")
         if self.plan.solve_last_layer:
             self.potential.networks.load_state_dict(self.best)
-            solve_last_layers(self.potential, self.train_examples, self.valid_examples, self.stage.loss)
+            solve_last_layers(self.potential, self.train_examples, self.valid_examples, self.stage.loss, self.ranks)
             self._keep_if_better("the solved last layers")
         self.potential.networks.load_state_dict(latest)
         self.progress = replace(self.progress, finished=True)
@@ -287,7 +276,7 @@ class Trainer:
         """Make the weights as they are the best ones if the validation loss says so, or if there is none to say it."""
         if len(self.valid_examples):
             before = self.progress.best_loss
-            loss, _ = evaluate_examples(self.potential, self.valid_examples, self._judge)
+            loss, _ = evaluate_examples(self.potential, self.valid_examples, self._judge, self.ranks)
             verdict = "kept" if loss < before else "not kept"
             logger.info("%s: validation loss %.4e after %.4e, %s", what, loss, before, verdict)
             if not loss < before:
@@ -307,16 +296,25 @@ class Trainer:
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.potential.networks.state_dict().items()}
 
-    def _take_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal:
-            raise KeyboardInterrupt
-        self._signal = number
+    def _save_if_due(self, on_save: Callable[[], None]) -> None:
+        """Save after a step or an epoch if it is time, and save and stop if a signal came."""
+        number = self.ranks.agreed(self.signals.number)  # one that comes while we save is for the next time
+        if number or self.saving.due:
+            self._save(on_save)
+        if number:
+            epoch, step = self.progress.epoch, self.progress.step
+            raise Stopped(number, f"in epoch {epoch}" if step else f"after epoch {epoch - 1}")
 
     def _save(self, on_save: Callable[[], None]) -> None:
-        self._saved = time.monotonic()
-        self.progress = replace(self.progress, seconds=self._saved - self._began)
+        self.progress = replace(self.progress, seconds=time.monotonic() - self._began)
+        if self.ranks.first:
+            on_save()  # first, since a checkpoint without the potential's fixed values cannot go on
+            self.saving.save(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that is needed to go on; what `resume` reads."""
         schedule = self.plan.schedule
-        state: dict[str, Any] = {
+        return {
             "progress": {**vars(self.progress), "sums": list(self.progress.sums)},
             "weights": self._weights(),
             "best": self.best,
@@ -325,5 +323,3 @@ class Trainer:
             "last_average": self.last_average.state() if self.last_average else None,
             "schedule": schedule.state() if isinstance(schedule, Plateau) else None,
         }
-        save(self.folder / CHECKPOINT_FILE, TRAINING, state)
-        on_save()

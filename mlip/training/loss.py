@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,14 +36,17 @@ class Term:
         """Mean over the components that have a label; zero where none has."""
         return self.with_slope(predicted, label)[0]
 
-    def with_slope(self, predicted: Tensor, label: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def with_slope(
+        self, predicted: Tensor, label: Tensor, weights: Tensor | None = None, count: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same and its derivative by what was predicted, zero where there is no label.
 
         What several members of a committee predict has one dimension more than the label; their terms are added up.
-        `weights` go with the components, of each member.
+        `weights` go with the components, of each member. `count` is what to divide the sum by, where the components are
+        a part of those whose mean is wanted.
         """
         known = torch.isfinite(label)
-        count = known.sum().clamp(min=1)
+        number = known.sum().clamp(min=1) if count is None else max(1, count)
         error = torch.where(known, predicted - label, 0.0)
         if self.form == "mse":
             values, slopes = error.square(), 2 * error
@@ -53,7 +57,7 @@ class Term:
             slopes = error.clamp(-self.delta, self.delta)
         if weights is not None:
             values, slopes = weights * values, weights * slopes
-        return values.sum() / count, slopes / count
+        return values.sum() / number, slopes / number
 
 
 class LossTerms(NamedTuple):
@@ -90,20 +94,23 @@ class Loss:
         labels: Properties,
         batch: AtomsBatch,
         weights: Float[Tensor, "K S"] | None = None,
+        known: Sequence[int] | None = None,
     ) -> tuple[LossTerms, Properties]:
         """The loss of a batch, and its derivatives by energy, forces and stress; None where nothing was predicted.
 
         Predictions of a committee have its K members first; the loss is the sum of theirs, in each of which a structure
-        counts as `weights` say.
+        counts as `weights` say. `known` are the numbers of energies, force and stress components with a label to divide
+        the sums by, where the batch is a part of another whose loss is wanted.
         """
         atoms = torch.bincount(batch.structure, minlength=len(batch.cell))
         of_atoms = None if weights is None else weights[:, batch.structure, None]
         of_stress = None if weights is None else weights[:, :, None, None]
-        energy, by_energy = self.energy.with_slope(predicted.energy / atoms, labels.energy / atoms, weights)
+        counts = [None] * 3 if known is None else list(known)
+        energy, by_energy = self.energy.with_slope(predicted.energy / atoms, labels.energy / atoms, weights, counts[0])
         total = self.energy.weight * energy
         terms = [energy]
         slopes = []
-        for name, share in (("forces", of_atoms), ("stress", of_stress)):
+        for name, share, count in (("forces", of_atoms, counts[1]), ("stress", of_stress, counts[2])):
             term, value, label = getattr(self, name), getattr(predicted, name), getattr(labels, name)
             if value is None or label is None:
                 terms.append(torch.zeros_like(energy))
@@ -111,7 +118,7 @@ class Loss:
                 continue
             if share is not None:
                 share = share.to(value.dtype)
-            mean, slope = term.with_slope(value, label.to(value.dtype), share)
+            mean, slope = term.with_slope(value, label.to(value.dtype), share, count)
             terms.append(mean)
             slopes.append(term.weight * slope)
             total = total + term.weight * mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class Errors:
 
     def __init__(self) -> None:
         self.structures = 0
-        self._sums: dict[str, tuple[int, float, float]] = dict.fromkeys(COLUMNS, (0, 0.0, 0.0))
+        self._sums: dict[str, tuple[float, float, float]] = dict.fromkeys(COLUMNS, (0, 0.0, 0.0))
 
     def add(self, predicted: Properties, labels: Properties, batch: AtomsBatch) -> None:
         """Count the structures of a batch."""
@@ -46,6 +46,13 @@ class Errors:
             absolute + float(known.abs().sum()),
             square + float((known**2).sum()),
         )
+
+    def add_up(self, total: Callable[..., Sequence[float]]) -> None:
+        """Take in the structures that others counted; `total` replaces numbers by their sums over all who count."""
+        names = list(self._sums)
+        structures, *sums = total(self.structures, *(number for name in names for number in self._sums[name]))
+        self.structures = int(structures)
+        self._sums = {name: (sums[3 * n], sums[3 * n + 1], sums[3 * n + 2]) for n, name in enumerate(names)}
 
     def results(self) -> dict[str, float | int]:
         """MAE and RMSE in eV, eV/Å and eV/Å³ of everything that had labels, under the keys of results.json."""

@@ -6,13 +6,14 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlip.durable import write_whole, writing
+
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
     """Write a row, after a header if it is the first."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with writing(path), path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row))
-        if new:
+        if not file.tell():
             writer.writeheader()
         writer.writerow(row)
 
@@ -20,9 +21,9 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
 def keep_rows_before(path: Path, epoch: int) -> None:
     """Remove the rows of this epoch and later, and one that was cut short; no file is as good as an empty one."""
     if path.exists():
-        header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) < epoch]
-        path.write_text(header + "".join(kept), encoding="utf-8")
+        whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        kept = [row for row in whole[1:] if int(row.partition(b",")[0]) < epoch]
+        write_whole(path, b"".join(whole[:1] + kept))
 
 
 def summary(row: Mapping[str, float]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from mlip.batch import Properties
 from mlip.model.committee import Spread, spread
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Calibration, Potential
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 
 KINDS = ("energy", "forces")
@@ -31,6 +34,12 @@ class Reliability:
                 known = torch.isfinite(label)
                 self._errors[kind].append((value - label)[known].double().abs().cpu())
                 self._deviations[kind].append(deviation[known].double().cpu())
+
+    def merge(self, gathered: Callable[[Any], Sequence[Any]]) -> None:
+        """Take in the structures that others counted; `gathered` gives the values of all who count."""
+        for values in (self._errors, self._deviations):
+            for kind in KINDS:
+                values[kind] = [part for parts in gathered(values[kind]) for part in parts]
 
     def of(self, kind: str) -> tuple[Tensor, Tensor]:
         """Absolute errors and standard deviations of "energy" (eV) or "forces" (eV/Å)."""
@@ -72,13 +81,14 @@ class Reliability:
         return results
 
 
-def reliability_of(potential: Potential, examples: Examples) -> Reliability:
-    """That of a committee on labelled structures."""
+def reliability_of(potential: Potential, examples: Examples, ranks: Ranks = ALONE) -> Reliability:
+    """That of a committee on labelled structures, which the `ranks` share; all have the same result."""
     found = Reliability()
-    for chunk in examples.chunks():
+    for chunk in examples.chunks(ranks.share(range(len(examples)), examples.costs)):
         batch, labels, features = examples.take(chunk)
         predicted = evaluate(potential, batch, stress=False, features=features, repulsion=False)
         found.add(predicted, spread(potential, batch, features=features), labels)
+    found.merge(ranks.gathered)
     return found
 
 

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+EMPTY = 1e-13  # of the largest eigenvalue, is zero
 
 
 class SOAP(Optimizer):
@@ -81,8 +84,7 @@ class SOAP(Optimizer):
         ]
         self._add_curvature(state, gradient, 1 - group["basis_beta"])
         state["bases"] = [
-            [None if side is None else torch.linalg.eigh(side)[1].flip(-1) for side in sides]
-            for sides in state["curvatures"]
+            [None if side is None else _eigenvectors(side) for side in sides] for sides in state["curvatures"]
         ]
 
     def _follow(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
@@ -100,7 +102,8 @@ class SOAP(Optimizer):
                 moved = curvature @ basis
                 order = torch.argsort((basis * moved).sum(dim=-2), dim=-1, descending=True)
                 columns = order[:, None, :].expand_as(moved)
-                bases[axis] = torch.linalg.qr(moved.gather(-1, columns))[0]
+                turned, rest = torch.linalg.qr(moved.gather(-1, columns))
+                bases[axis] = _settled(turned, rest.diagonal(dim1=-2, dim2=-1).abs())
                 if axis == 1:
                     order = order.repeat(len(square) // len(order), 1)
                 rows = order[:, :, None] if axis == 0 else order[:, None, :]
@@ -129,6 +132,31 @@ class SOAP(Optimizer):
 
     def _matrices(self, vector: Tensor) -> Iterable[Tensor]:
         return [torch.as_strided(vector, shape, stride, offset) for offset, shape, stride in self._places]
+
+
+def _eigenvectors(curvatures: Float[Tensor, "B n n"]) -> Float[Tensor, "B n n"]:
+    """Those of the largest eigenvalues first."""
+    values, vectors = torch.linalg.eigh(curvatures)
+    return _settled(vectors.flip(-1), values.flip(-1))
+
+
+def _settled(bases: Float[Tensor, "B n n"], values: Float[Tensor, "B n"]) -> Float[Tensor, "B n n"]:
+    r"""The same with eigenvectors of zero eigenvalues that do not depend on rounding; `values` fall,
+    about.
+
+    The first curvatures are those of few gradients, whose many zeros have any vectors :math:`V_0` of a space as
+    eigenvectors. A sum in another order, over ranks or threads, would choose others and train another potential. So
+    they become those of :math:`V_0^T D V_0` with a fixed diagonal D. Only in float64: float32 does not tell zeros.
+    """
+    if torch.finfo(bases.dtype).eps > EMPTY:
+        return bases
+    empty = values <= EMPTY * values.amax(dim=-1, keepdim=True)
+    empty = empty.flip(-1).cumprod(-1).flip(-1).bool()  # the last ones
+    size = values.shape[-1]
+    diagonal = torch.linspace(1.0, 2.0, size, dtype=bases.dtype, device=bases.device)
+    inner = (bases.mT * diagonal) @ bases * (empty[:, :, None] & empty[:, None, :])
+    others = torch.arange(-size, 0, dtype=bases.dtype, device=bases.device)  # keeps them in their places
+    return bases @ torch.linalg.eigh(inner + torch.diag_embed(torch.where(empty, 0.0, others)))[1]
 
 
 def _times(matrices: Tensor, shared: Tensor) -> Tensor:

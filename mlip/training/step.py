@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -51,10 +51,12 @@ class Step:
         stress: bool,
         features: KeptFeatures | None,
         weights: Float[Tensor, "K S"] | None = None,
+        known: Sequence[int] | None = None,
     ) -> LossTerms:
         """The loss of a batch, the mean over K members, whose features are computed unless kept ones are given.
 
-        `weights` tell how much each structure counts in each member's loss.
+        `weights` tell how much each structure counts in each member's loss, `known` the numbers of labels that the sums
+        are divided by, where the batch is a part of another (`Loss.with_slopes`).
         """
         potential = self.potential
         self.weights.forget_gradients()
@@ -75,7 +77,7 @@ class Step:
                 forces=of_each(lambda gradient: forces_of(batch, gradient), gradients),
                 stress=of_each(lambda gradient: stress_of(batch, vectors, gradient), gradients) if stress else None,
             )
-        terms, slopes = loss.with_slopes(predicted, labels, batch, weights)
+        terms, slopes = loss.with_slopes(predicted, labels, batch, weights, known)
         if slopes.forces is None:
             by_gradients = torch.zeros_like(model.gradients)
         else:

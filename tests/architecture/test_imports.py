@@ -17,7 +17,8 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
-    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
+    ["durable"],
+    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu", "stopping", "claim"],
     ["elements"],
     ["configreference"],
     ["neighbors", "pair_search", "data", "configfile"],
@@ -28,9 +29,9 @@ LAYERS = [
     ["assembly"],
     ["fine_tuning"],
     ["preparation"],
-    ["featurization"],
+    ["featurization", "agreement"],
     ["run", "evaluation"],
-    ["lr_range"],
+    ["lr_range", "requeue"],
     ["inspection"],
     ["studies", "evaluation_command", "exchange_command", "conversion"],
     ["lammps_command", "ipi_command"],

@@ -19,9 +19,10 @@ from mlip.model.potential import Potential
 from mlip.model.reference import fitted_references
 from mlip.model.scaling import fitted_scaling
 from mlip.training.examples import Examples
-from mlip.training.loop import METRICS_FILE, Plan, Stage, Trainer
+from mlip.training.loop import Plan, Stage, Trainer
 from mlip.training.loss import Loss, Term
 from mlip.training.optimizers import constant, make_optimizer
+from mlip.training.saving import METRICS_FILE
 from mlip.training.validation import evaluate_examples
 
 CPU = torch.device("cpu")
@@ -109,7 +110,7 @@ def test_kept_features_train_as_computed_ones(ethanol, tmp_path):
     kept, computed = (make_trainer(ethanol, tmp_path / name, epochs=3) for name in ("kept", "computed"))
     computed.train_examples.store = None
     for trainer in (kept, computed):
-        trainer.folder.mkdir()
+        trainer.saving.folder.mkdir()
         trainer.run(quiet=True)
     for a, b in zip(kept.potential.parameters(), computed.potential.parameters(), strict=True):
         assert torch.allclose(a, b, rtol=1e-8, atol=1e-10)

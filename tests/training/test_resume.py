@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import zipfile
 
 import pytest
 import torch
 
 from mlip.configfile import parse_config
-from mlip.model.checkpoint import load_content
+from mlip.model.checkpoint import TRAINING, load, load_content
 from mlip.run import resume, train
-from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Stopped, Trainer
+from mlip.stopping import Stopped
+from mlip.training.loop import Trainer
+from mlip.training.saving import CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE
 
 STEPS = 5  # of 8 structures, in an epoch over 36 (and 4 to validate on)
 DESCRIPTOR = [
@@ -169,10 +172,50 @@ def test_handlers_of_signals_are_given_back(bundled, tmp_path, monkeypatch):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_damaged_checkpoint(uninterrupted, bundled, tmp_path, monkeypatch):
+def flip(path):
+    """Change one bit of the largest tensor in a file, which torch alone does not notice."""
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+        values = archive.read(largest)
+    content = path.read_bytes()
+    assert content.count(values) >= 1
+    path.write_bytes(content.replace(values, bytes([values[0] ^ 1]) + values[1:]))
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [flip, shorten, lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+def test_damaged_checkpoint_falls_back_to_the_one_before(damage, uninterrupted, bundled, tmp_path, monkeypatch, caplog):
+    """Stopped and gone on and stopped: two checkpoints of different steps."""
+    training = "plateau, second stage"
+    folder = tmp_path / "run"
+    interrupt_at(monkeypatch, [STEPS + 1, 2 * STEPS + 2], lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Stopped):
+        train(config(folder, bundled, TRAININGS[training]), quiet=True)
+    with pytest.raises(Stopped):
+        resume(folder, quiet=True)
+    assert load(folder / CHECKPOINT_FILE, TRAINING)["progress"]["epoch"] == 3
+    before = load(folder / PREVIOUS_FILE, TRAINING)
+    assert (before["progress"]["epoch"], before["progress"]["step"]) == (2, 1)
+    damage(folder / CHECKPOINT_FILE)
+    warned = (folder / CHECKPOINT_FILE).exists()  # a missing one is what a kill between two renames leaves
+    interrupt_at(monkeypatch, [1], lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Stopped):
+        resume(folder, quiet=True)
+    assert ("Going on from the checkpoint before it" in caplog.text) == warned
+    assert load(folder / PREVIOUS_FILE, TRAINING)["progress"] == before["progress"], "the whole one is not given away"
+    assert load(folder / CHECKPOINT_FILE, TRAINING)["progress"]["step"] == 2
+    resume(folder, quiet=True)
+    assert_same(folder, uninterrupted(training, bundled))
+
+
+def test_no_whole_checkpoint_is_an_error(bundled, tmp_path, monkeypatch):
     interrupt_at(monkeypatch, [1], lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Stopped):
         train(config(tmp_path / "run", bundled, {}), quiet=True)
-    (tmp_path / "run" / CHECKPOINT_FILE).write_bytes(b"damaged")
+    for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
+        flip(tmp_path / "run" / name)
     with pytest.raises(ValueError, match="not an mlip training file, or damaged"):
         resume(tmp_path / "run", quiet=True)

@@ -1,0 +1,62 @@
+"""The loss of a batch and its gradient by the weights, added up over the ranks that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from mlip.stopping import StopSignals
+from mlip.training.distributed import Ranks
+from mlip.training.examples import Examples
+from mlip.training.loss import Loss, LossTerms
+from mlip.training.step import Step
+
+
+class BatchLoss:
+    r"""Loss and gradient of one batch at the weights as they are, the same on all ranks.
+
+    Each rank has the share :math:`B_r` of the structures in batch B, and divides by what all of B has, so that its
+    loss and gradient are a part of the sum:
+
+    .. math:: L = \sum_r \sum_t \frac{w_t}{n_t(B)} \sum_{i \in B_r} \ell_t(i)
+
+    with the number :math:`n_t(B)` of components that have a label, of each term t. The others hear of `signals` of
+    this rank.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        examples: Examples,
+        structures: Sequence[int],
+        loss: Loss,
+        ranks: Ranks,
+        signals: StopSignals,
+    ) -> None:
+        self.step, self.examples, self.loss, self.ranks, self.signals = step, examples, loss, ranks, signals
+        mine = ranks.share(structures, examples.costs)
+        self._known = None if ranks.alone else examples.known[:, list(structures)].sum(dim=1).tolist()
+        self._taken = examples.take(mine) if mine else None
+        self._weights = examples.weights_of(mine)
+
+    def __call__(self) -> LossTerms:
+        """The loss; its gradient stands in the table of weights."""
+        table, examples = self.step.weights, self.examples
+        assert table.weights.grad is not None
+        if self._taken is None:  # fewer structures than ranks
+            table.forget_gradients()
+            terms = LossTerms(*torch.zeros(len(LossTerms._fields), dtype=torch.float64, device=table.weights.device))
+        else:
+            batch, labels, features = self._taken
+            terms = self.step(
+                batch,
+                labels,
+                self.loss,
+                forces=examples.has_forces,
+                stress=examples.has_stress,
+                features=features,
+                weights=self._weights,
+                known=self._known,
+            )
+        return self.ranks.add_up_step(table.weights.grad, terms, self.signals.number)

@@ -1,0 +1,221 @@
+"""Several ranks train what one trains: the same losses, in whatever shares; and they end together."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+from ase.io import read, write
+
+from mlip.configfile import parse_config
+from mlip.model.checkpoint import load_content
+from mlip.run import resume, train
+from mlip.training.distributed import balanced
+from mlip.training.launch import Launch, first_host, launch_of
+from training.ranks import as_srun, ended, started, trained
+
+ADAM = {"name": "adam"}
+TRAININGS = {
+    "adam, averaged, clipped": {"optimizer": ADAM, "ema": 0.9, "gradient_clip": 5.0, "batch_size": 7},
+    "soap, solved last layer": {"average_last": 0.6, "solve_last_layer": True, "epochs": 5},
+    "muon, huber, kept nowhere": {"optimizer": {"name": "muon"}, "loss": {"forces": {"form": "huber"}}, "cache": "off"},
+    "lbfgs": {
+        "optimizer": {"name": "lbfgs", "max_iter": 3, "history_size": 4},
+        "schedule": {"name": "constant"},
+        "batch_size": "all",
+    },
+    "fewer structures than ranks": {"optimizer": ADAM, "batch_size": 3, "loss": {"energy": {"form": "mae"}}},
+    "plateau, patience, second stage": {
+        "optimizer": {"name": "adamw", "learning_rate": 0.05},
+        "schedule": {"name": "plateau", "patience": 0, "factor": 0.3},
+        "second_stage": {"start": 3, "energy_weight": 30.0, "learning_rate": 0.01},
+        "early_stopping": {"patience": 2, "min_delta": 0.5},
+        "epochs": 6,
+    },
+    "bootstrap committee": {"optimizer": ADAM},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, request):
+    """Crystals of 4 to 32 atoms, some without energies, forces or stress."""
+    frames = [f for f in read(request.config.rootpath / "data" / "alcu_emt.xyz", ":60") if len(f) <= 32][:31]
+    for n, frame in enumerate(frames):
+        lacking = {2: "energy", 3: "forces", 5: "stress"}
+        for period, label in lacking.items():
+            if n % 7 == period:
+                frame.calc.results.pop(label)
+    file = tmp_path_factory.mktemp("data") / "mixed.xyz"
+    write(file, frames)
+    return file
+
+
+def values_of(data, folder, name, **run):
+    members = 2 if "committee" in name else 1
+    return {
+        "run": {"dir": str(folder), "device": "cpu", "dtype": "float64", **run},
+        "data": {"train": str(data), "split": {"valid": 6, "test": 3}},
+        "model": {
+            "descriptor": [
+                {"set": "radial", "cutoff": 3.5, "count": 3},
+                {"set": "angular", "cutoff": 3.0, "shells": 1, "angles": 2},
+            ],
+            "networks": {"hidden": [5]},
+            "committee": {"members": members, "subsets": "bootstrap" if members > 1 else "all"},
+        },
+        "training": {"epochs": 4, "batch_size": 8, **TRAININGS[name]},
+    }
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def results(folder):
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    del found["seconds"]
+    return found
+
+
+def assert_same(folder, other):
+    one, two = rows(folder), rows(other)
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-6, abs=1e-12)
+    one, two = results(folder), results(other)
+    assert one.keys() == two.keys()
+    for part in one:
+        assert one[part] == pytest.approx(two[part], rel=1e-6, abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def by_one(data, tmp_path_factory):
+    """Each training by a single process."""
+    folder = tmp_path_factory.mktemp("one")
+    for n, name in enumerate(TRAININGS):
+        train(parse_config(values_of(data, folder / str(n), name), "test"), quiet=True)
+    return folder
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_ranks_train_what_one_process_trains(size, data, by_one, tmp_path):
+    configs = [values_of(data, tmp_path / str(n), name) for n, name in enumerate(TRAININGS)]
+    trained(size, configs, tmp_path / "configs.json")
+    for n in range(len(TRAININGS)):
+        assert_same(tmp_path / str(n), by_one / str(n))
+
+
+def command(values, tmp_path, *overrides):
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
+    return ["-m", "mlip", "train", file, *overrides]
+
+
+def test_stopped_on_one_rank_and_resumed_by_another_number(data, by_one, tmp_path):
+    """As srun starts them; a signal to one rank stops both at one step, and a single process goes on."""
+    name = "adam, averaged, clipped"
+    longer = ("training.epochs=4000", "training.schedule={name: constant}")
+    folder = tmp_path / "run"
+    processes = started(2, command(values_of(data, folder, name), tmp_path, *longer), as_srun)
+    limit = time.monotonic() + 60
+    while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    processes[1].send_signal(signal.SIGTERM)
+    (first, _, message), (second, _, silence) = ended(processes)
+    assert (first, second) == (128 + signal.SIGTERM,) * 2, (message, silence)
+    assert message.count("stopped by SIGTERM in epoch") == 1 and silence == ""
+    done = load_content(folder)["provenance"]
+    progress = len(rows(folder))
+    assert 0 < progress < 4000 and done["best_epoch"] <= progress
+    more = progress + 3
+    text = (folder / "config.yaml").read_text(encoding="utf-8").replace("epochs: 4000", f"epochs: {more}")
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    resume(folder, quiet=True)
+    whole = values_of(data, tmp_path / "whole", name)
+    whole["training"] |= {"epochs": more, "schedule": {"name": "constant"}}
+    train(parse_config(whole, "test"), quiet=True)
+    assert_same(folder, tmp_path / "whole")
+
+
+def test_a_failure_ends_all_with_one_message(data, tmp_path):
+    """An error on all ranks is said once; one that only the first has, while the others wait for it, too."""
+    values = values_of(data, tmp_path / "run", "lbfgs")
+    values["data"]["train"] = "nowhere.xyz"
+    found = ended(started(2, command(values, tmp_path)), 60)
+    assert [status for status, *_ in found] == [2, 2]
+    assert "".join(err for *_, err in found).count("mlip: error:") == 1
+    values = values_of(data, tmp_path / "run", "lbfgs", tensorboard=False)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "split.json").mkdir()  # the first rank cannot write there
+    began = time.monotonic()
+    found = ended(started(2, command(values, tmp_path)), 60)
+    assert [status for status, *_ in found] == [2, 2], found
+    assert "".join(err for *_, err in found).count("mlip: error:") == 1
+    assert "split.json" in found[0][2] and found[1][2] == "" and time.monotonic() - began < 50
+
+
+def test_a_killed_rank_ends_the_others(data, tmp_path):
+    folder = tmp_path / "run"
+    overrides = ("training.epochs=4000", "training.schedule={name: constant}")
+    processes = started(2, command(values_of(data, folder, "adam, averaged, clipped"), tmp_path, *overrides))
+    limit = time.monotonic() + 60
+    while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    processes[1].kill()
+    (first, _, message), _ = ended(processes, 30)
+    assert first == 2 and "rank 0 of 2 lost the others" in message and "Traceback" not in message
+
+
+def test_shares_have_about_the_same_cost():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        costs = generator.uniform(1, 20, size=generator.integers(1, 40))
+        shares = balanced(costs, 4)
+        assert sorted(place for share in shares for place in share) == list(range(len(costs)))
+        assert shares == [sorted(share) for share in shares]
+        least = max(costs.max(), costs.sum() / 4)  # no share-out has a smaller largest sum
+        assert max(costs[share].sum() for share in shares) <= least * 7 / 4
+
+
+SRUN = {"SLURM_JOB_ID": "4242", "SLURM_STEP_ID": "1", "SLURM_PROCID": "3", "SLURM_NTASKS": "8",
+        "SLURM_NODELIST": "gpu[012-014,020],big1", "SLURM_LOCALID": "1"}  # fmt: skip
+
+
+def test_environments():
+    assert launch_of({}) is None
+    torchrun = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "7"}
+    assert launch_of(torchrun) == Launch(1, 2, "a", 7)
+    assert launch_of({**SRUN, **torchrun}) == Launch(1, 2, "a", 7), "torchrun inside of a batch job"
+    assert launch_of(SRUN) == Launch(3, 8, "gpu012", 12_000 + 4242 + 1009)
+    assert launch_of({**SRUN, "MASTER_PORT": "99", "MASTER_ADDR": "h"}) == Launch(3, 8, "h", 99)
+    batch = {name: value for name, value in SRUN.items() if name != "SLURM_STEP_ID"}
+    assert launch_of(batch) is None, "a batch script is no step"
+    assert launch_of({**SRUN, "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is None
+    for broken, essential in (
+        ({**torchrun, "RANK": "2"}, "rank 2 of 2"),
+        ({**torchrun, "MASTER_PORT": "x"}, "MASTER_PORT is 'x'"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "MASTER_ADDR, MASTER_PORT not"),
+        ({**SRUN, "SLURM_NODELIST": ""}, "SLURM's list of nodes is ''"),
+    ):
+        with pytest.raises(ValueError, match=essential):
+            launch_of(broken)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("node7", "node7"),
+        ("node7,node9", "node7"),
+        ("n[003-017,020],gpu1", "n003"),
+        ("rack[1-2]n[05,07-09]", "rack1n05"),
+        ("a-b.cluster.org,c", "a-b.cluster.org"),
+        ("n[4]x,y", "n4x"),
+    ],
+)
+def test_first_host_of_a_list(nodes, first):
+    assert first_host(nodes) == first
