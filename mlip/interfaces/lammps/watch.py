@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from mlip.model.extrapolation import ExtrapolationCount
+from mlip.model.extrapolation import ExtrapolationCount, require_ranges
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
 
@@ -20,11 +20,8 @@ class Watch:
     """
 
     def __init__(self, potential: Potential, *, stop: bool = False, largest: float = LARGEST) -> None:
-        if stop and not potential.ranges.known:
-            raise ValueError(
-                "extrapolation cannot be noticed: the potential has no ranges of features, as one saved by an older "
-                "version or made by hand. Train it again, or take --on-extrapolation ignore"
-            )
+        if stop:
+            require_ranges(potential)
         self.stop, self.largest = stop, largest
         self.stopped_at: int | None = None
         self._count = ExtrapolationCount(potential, "step")
@@ -50,9 +47,9 @@ class Watch:
     def gathered(self, ranks: Any) -> ExtrapolationCount:
         """The counts of all ranks; collective."""
         count = self._count
-        found = (count.elements, count.worst, count.where)
-        for rank, (elements, worst, where) in enumerate([found] if ranks is None else ranks.allgather(found)):
-            if ranks is not None and rank != ranks.rank:
-                count.merge(elements, worst, where)
+        if ranks is not None:
+            found = ranks.allgather((count.elements, count.worst, count.where))
+            for others in found[: ranks.rank] + found[ranks.rank + 1 :]:
+                count.merge(*others)
         count.outside, count.far, count.first = self._steps, self._far, self._first
         return count

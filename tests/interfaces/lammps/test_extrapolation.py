@@ -79,6 +79,15 @@ def test_inside_of_its_ranges_nothing_is_said(tmp_path):
     assert written(tmp_path).energy < 0
 
 
+def test_what_makes_no_sense_is_one_message(tmp_path):
+    input_of(tmp_path, system("water"), SPECIES["water"], "run 0")
+    for options, essentials in ((["--on-extrapolation", "panic"], "'panic'; known: ignore, warn, stop"),
+                                (["--largest-extrapolation", "-1"], "--largest-extrapolation is -1")):  # fmt: skip
+        outcome = run(tmp_path, "water", "--elements", *SPECIES["water"], *options, ranks=2)
+        assert outcome.returncode == 2
+        assert outcome.stderr.count("mlip: error:") == 1 and essentials in outcome.stderr, outcome.stderr
+
+
 def test_a_potential_without_ranges_cannot_stop(tmp_path):
     save_potential(tmp_path / "potential.pt", potential("HO"), {})
     input_of(tmp_path, system("water"), SPECIES["water"], "run 0")
