@@ -15,7 +15,7 @@ from typing import Any
 from mlip import conversion, inspection, ipi_command, lammps_command
 from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
-from mlip.evaluation_command import add_device_options, use_threads
+from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
 from mlip.inspection import Command
 from mlip.stopping import Stopped, StopSignals, exit_status, stopping_at_once
 from mlip.studies import commands as studies
@@ -112,19 +112,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
     )
-    p.add_argument(
-        "--on-extrapolation",
-        default="warn",
-        metavar="WHAT",
-        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
-    )
-    p.add_argument(
-        "--largest-extrapolation",
-        type=float,
-        default=1.0,
-        metavar="WIDTHS",
-        help="how far outside of a function's range, in its widths, stop allows (default: 1)",
-    )
+    add_extrapolation_options(p)
     add_device_options(p)
 
     for part in (lammps_command, ipi_command, inspection, conversion, exchange):
@@ -215,6 +203,7 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.ensembles import Conditions
     from mlip.interfaces.calculator import MLIPCalculator
     from mlip.model.checkpoint import fingerprint
+    from mlip.model.extrapolation import require_ranges
 
     use_threads(options)
     conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS})
@@ -222,7 +211,7 @@ def _md(options: argparse.Namespace) -> int:
     watch = "ignore" if options.on_extrapolation == "ignore" else "count"
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype, extrapolation=watch)
     if options.on_extrapolation == "stop":
-        atoms.calc.require_ranges()
+        require_ranges(atoms.calc.potential)
     if options.output.exists() and options.output.samefile(options.start):
         raise ValueError(f"--output is {options.output}, the start itself; choose another file")
     simulation = Simulation(

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mlip.batch import OverlappingAtoms
 from mlip.ensembles import INNER_STATE, Conditions, make_dynamics, set_velocities
-from mlip.model.extrapolation import ExtrapolationCount, worst_of
+from mlip.model.extrapolation import ExtrapolationCount
 from mlip.trajectory import TrajectoryFile, load_state, save_state
 
 # A run that changed these on the way would be no run; its files could not tell.
@@ -180,8 +180,7 @@ class Simulation:
         """Count the atoms outside of the training set's features, once a step."""
         calculator = self.atoms.calc
         calculator.get_property("extrapolation", self.atoms)
-        count.add(self.atoms.numbers, calculator.outside, self.step)
-        worst = worst_of(calculator.potential, self.atoms.numbers, calculator.outside)
+        worst = count.add(self.atoms.numbers, calculator.outside, self.step)
         largest = self.conditions.largest_extrapolation
         if self.conditions.on_extrapolation == "stop" and worst is not None and worst.severity > largest:
             self._fail(f"{worst}, and --largest-extrapolation is {largest:g}")

@@ -28,6 +28,18 @@ INNER_STATE: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def require_sense(on_extrapolation: str, largest_extrapolation: float) -> None:
+    """See that dynamics can do what it is to do where features are outside of the training set's.
+
+    Raises:
+        ValueError: it is nothing known, or the limit is no positive number.
+    """
+    if on_extrapolation not in ON_EXTRAPOLATION:
+        raise ValueError(f"--on-extrapolation is '{on_extrapolation}'; known: {', '.join(ON_EXTRAPOLATION)}")
+    if not (np.isfinite(largest_extrapolation) and largest_extrapolation > 0):
+        raise ValueError(f"--largest-extrapolation is {largest_extrapolation}; expected a positive number")
+
+
 @dataclass(frozen=True)
 class Conditions:
     """Ensemble and its parameters.
@@ -52,9 +64,8 @@ class Conditions:
     def __post_init__(self) -> None:
         if self.ensemble not in ENSEMBLES:
             raise ValueError(f"--ensemble is '{self.ensemble}'; known: {', '.join(ENSEMBLES)}")
-        if self.on_extrapolation not in ON_EXTRAPOLATION:
-            raise ValueError(f"--on-extrapolation is '{self.on_extrapolation}'; known: {', '.join(ON_EXTRAPOLATION)}")
-        for name in ("timestep", "friction", "largest_force", "largest_drift", "largest_extrapolation"):
+        require_sense(self.on_extrapolation, self.largest_extrapolation)
+        for name in ("timestep", "friction", "largest_force", "largest_drift"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"--{name.replace('_', '-')} is {value}; expected a positive number")

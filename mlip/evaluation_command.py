@@ -34,6 +34,23 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: as trained)")
 
 
+def add_extrapolation_options(parser: argparse.ArgumentParser) -> None:
+    """What dynamics does about atoms outside of the training set's features."""
+    parser.add_argument(
+        "--on-extrapolation",
+        default="warn",
+        metavar="WHAT",
+        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
+    )
+    parser.add_argument(
+        "--largest-extrapolation",
+        type=float,
+        default=1.0,
+        metavar="WIDTHS",
+        help="how far outside of a function's range, in its widths, stop allows (default: 1)",
+    )
+
+
 def use_threads(options: argparse.Namespace) -> None:
     """Take as many threads as --threads says.
 

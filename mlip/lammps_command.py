@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlip.evaluation_command import add_device_options, use_threads
+from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
 from mlip.inspection import Command
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
         "--std", type=int, default=0, metavar="N",
         help="every N steps compute a committee's deviations, d_mlip_forces_std and d_mlip_energy_std in dumps",
     )  # fmt: skip
-    p.add_argument(
-        "--on-extrapolation", choices=("ignore", "warn", "stop"), default="warn",
-        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
-    )  # fmt: skip
-    p.add_argument(
-        "--largest-extrapolation", type=float, default=1.0, metavar="WIDTHS",
-        help="how far outside of a function's range, in its widths, stop allows (default: 1)",
-    )  # fmt: skip
+    add_extrapolation_options(p)
     add_device_options(p)
 
 
@@ -132,13 +125,13 @@ def _potential_and_script(options: argparse.Namespace) -> tuple[Potential, Scrip
 def _attached(
     lammps: Any, ranks: Any, potential: Potential, options: argparse.Namespace, elements: Sequence[str]
 ) -> Attachment:
+    from mlip.ensembles import require_sense
     from mlip.interfaces.lammps.attachment import Attachment
     from mlip.interfaces.lammps.watch import Watch
 
-    how = options.on_extrapolation
-    watch = None
-    if how != "ignore":
-        watch = Watch(potential, stop=how == "stop", largest=options.largest_extrapolation)
+    how, largest = options.on_extrapolation, options.largest_extrapolation
+    require_sense(how, largest)
+    watch = None if how == "ignore" else Watch(potential, stop=how == "stop", largest=largest)
     return Attachment(lammps, ranks, potential, options.elements or elements, std=options.std, watch=watch)
 
 

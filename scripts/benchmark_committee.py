@@ -72,7 +72,12 @@ def trainer(config: Config, members: int, descriptor: ACSF, structures: list[Str
     potential = make_potential(config, descriptor, structures, [0.0] * len(descriptor.elements), features)
     chosen = config.training.optimizer.model_dump()
     return Trainer(
-        potential, lambda w: make_optimizer(weights=w, **chosen), examples, examples, plan_of(config), Path()
+        potential,
+        lambda w: make_optimizer(weights=w, **chosen),
+        examples,
+        examples,
+        plan_of(config, examples.atoms.whole),
+        Path(),
     )
 
 

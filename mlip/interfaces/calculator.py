@@ -18,7 +18,7 @@ from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
 from mlip.model.committee import spread
 from mlip.model.evaluate import evaluate
-from mlip.model.extrapolation import WatchedFeatures, worst_of
+from mlip.model.extrapolation import WatchedFeatures, require_ranges, worst_of
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
 from mlip.verlet import VerletList
@@ -110,7 +110,7 @@ class MLIPCalculator(Calculator):
         self._outside: Outside | None = None  # of the last evaluation
         self._warned = False
         if extrapolation == "stop":
-            self.require_ranges()
+            require_ranges(potential)
         self._evaluate = _evaluator(potential, watch=extrapolation != "ignore")
         self.std = std
         if potential.members > 1:
@@ -180,18 +180,6 @@ class MLIPCalculator(Calculator):
             raise PropertyNotImplementedError(f"{name} needs three periodic directions and a calculation")
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
-
-    def require_ranges(self) -> None:
-        """See that the potential knows the ranges of its training set's features.
-
-        Raises:
-            ValueError: it does not.
-        """
-        if not self.potential.ranges.known:
-            raise ValueError(
-                "extrapolation cannot be noticed: the potential has no ranges of features, as one saved by an older "
-                "version or made by hand. Train it again, or let extrapolation be ignored"
-            )
 
     @property
     def outside(self) -> Outside:

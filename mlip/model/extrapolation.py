@@ -15,6 +15,7 @@ from mlip.descriptors.operation import Products
 from mlip.elements import symbol
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
+from mlip.structure import CHEMICAL_ELEMENTS
 
 
 class WatchedFeatures:
@@ -38,6 +39,19 @@ class WatchedFeatures:
     def _watched(self, features: Tensor, numbers: Tensor) -> Tensor:
         self.outside = self.potential.ranges.outside(features, self.potential.element_of(numbers))
         return features
+
+
+def require_ranges(potential: Potential) -> None:
+    """See that a potential knows the ranges of its training set's features.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not potential.ranges.known:
+        raise ValueError(
+            "extrapolation cannot be noticed: the potential has no ranges of features, as one saved by an older "
+            "version or made by hand. Train it again, or let extrapolation be ignored"
+        )
 
 
 class Worst(NamedTuple):
@@ -97,21 +111,24 @@ class ExtrapolationCount:
         outside: Outside,
         where: str | int,
         names: Int[np.ndarray, "N"] | None = None,
-    ) -> None:
-        """Count the atoms of one structure or step; they are called by their places, or by `names`."""
+    ) -> Worst | None:
+        """Count the atoms of one structure or step, called by their places or by `names`; returns the worst of them."""
         self.counted += 1
+        atoms = np.bincount(numbers, minlength=CHEMICAL_ELEMENTS + 1)
         for number, of_element in self.elements.items():
-            severity = outside.severity[numbers == number]
-            of_element.atoms += len(severity)
-            of_element.outside += int((severity > 0).sum())
-            of_element.largest = max(of_element.largest, float(severity.max(initial=0.0)))
+            of_element.atoms += int(atoms[number])
         worst = worst_of(self.potential, numbers, outside, names)
         if worst is None:
-            return
+            return None
+        for number, of_element in self.elements.items():
+            severity = outside.severity[numbers == number]
+            of_element.outside += int((severity > 0).sum())
+            of_element.largest = max(of_element.largest, float(severity.max(initial=0.0)))
         self.outside += 1
         self.far += worst.severity > LARGEST
         self.first = where if self.first is None else self.first
         self._remember(worst, where)
+        return worst
 
     def merge(self, elements: Mapping[int, OfElement], worst: Worst | None, where: str | int | None) -> None:
         """Add the counts of other atoms of the same structures or steps."""

@@ -77,8 +77,8 @@ class Attachment:
         """What LAMMPS calls: fills the forces on a rank's own atoms, energy and virial of all."""
         failure = None
         # One reduction tells all ranks what each has: energy, virial, whether it has other atoms, failures, and how
-        # many atoms are outside of the training set's features, or too far outside.
-        totals = np.zeros(11)
+        # many atoms are outside of the training set's features, far outside, or so far that LAMMPS is to stop.
+        totals = np.zeros(12)
         try:
             positions, moved = self._arrived(atoms)
             made = self.domain.evaluate(positions)
@@ -94,8 +94,8 @@ class Attachment:
         if totals[8]:
             self._end(failure)
         if self.watch is not None:
-            self.watch.of_all(int(totals[9]), step)
-            if totals[10]:  # LAMMPS ends its run after this step
+            self.watch.of_all(int(totals[9]), int(totals[10]), step)
+            if totals[11]:  # LAMMPS ends its run after this step
                 self.lammps.force_timeout()
                 self.watch.stopped_at = step
         try:

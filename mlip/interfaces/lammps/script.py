@@ -6,8 +6,8 @@ In the input the potential may stand like any pair style of LAMMPS:
     pair_coeff * * Si O                         pair_coeff * * mlip Si O
 
 `pair_style zero` takes its place, which makes LAMMPS keep ghosts as far as the cutoff. Without a `pair_style` one is
-added. The potential is attached as soon as there is a box, before the first fix: fixes act in the order of their
-definition, and a barostat's asks for the virial when it begins.
+added. The potential is attached as soon as there is a box: fixes act in the order of their definition, and a
+barostat's asks for the virial when it begins; dumps ask for what the potential stores per atom.
 """
 
 from __future__ import annotations
@@ -52,15 +52,14 @@ def prepared(path: Path, cutoff: float) -> Script:
     """
     lines = _lines(path, [])
     elements: tuple[str, ...] = ()
-    styled = boxed = ran = False
+    styled = ran = False
     result: list[str] = []
     attached = -1
     for place, line in lines:
         words = line.split("#", 1)[0].split()
         command = words[0] if words else ""
-        if boxed and attached < 0 and (command == "fix" or _runs(words)):
-            attached = len(result)
-        boxed |= command in BOXES
+        if command in BOXES and attached < 0:
+            attached = len(result) + 1
         if command == "clear" and attached >= 0:
             raise ValueError(f"{place}: clear removes the potential. Put what follows it into an input of its own")
         if command == "pair_style":
@@ -72,12 +71,12 @@ def prepared(path: Path, cutoff: float) -> Script:
                     f"{place}: elements are {' '.join(named)}, before {' '.join(elements)}; give them once"
                 )
             elements = named or elements
+        if _runs(words) and attached < 0:
+            raise ValueError(f"{place}: {command} without a box; expected one of {', '.join(BOXES)} before it")
         ran |= _runs(words)
         result.append(line)
     if not ran:
         raise ValueError(f"{path}: no run in it; expected a LAMMPS input with one of: {', '.join(RUNS[:3])}")
-    if attached < 0:
-        raise ValueError(f"{path}: no box before the first run; expected one of: {', '.join(BOXES)}")
     before, after = result[:attached], result[attached:]
     if not styled:
         before += [f"pair_style zero {cutoff!r}", "pair_coeff * *"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from mlip.model.extrapolation import ExtrapolationCount
+from mlip.model.extrapolation import ExtrapolationCount, require_ranges
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
 
@@ -20,36 +20,36 @@ class Watch:
     """
 
     def __init__(self, potential: Potential, *, stop: bool = False, largest: float = LARGEST) -> None:
-        if stop and not potential.ranges.known:
-            raise ValueError(
-                "extrapolation cannot be noticed: the potential has no ranges of features, as one saved by an older "
-                "version or made by hand. Train it again, or take --on-extrapolation ignore"
-            )
+        if stop:
+            require_ranges(potential)
         self.stop, self.largest = stop, largest
         self.stopped_at: int | None = None
         self._count = ExtrapolationCount(potential, "step")
         self._first: int | None = None
-        self._steps = 0
+        self._steps = self._far = 0
 
     def add(
         self, numbers: Int[np.ndarray, "N"], tags: Int[np.ndarray, "N"], outside: Outside, step: int
-    ) -> tuple[int, int]:
-        """Count the atoms of this rank; returns how many are outside, and how many so far that LAMMPS is to stop."""
+    ) -> tuple[int, int, int]:
+        """Count the atoms of this rank; returns how many are outside, far outside, and so far that LAMMPS stops."""
         self._count.add(numbers, outside, step, tags)
-        return int((outside.severity > 0).sum()), int((outside.severity > self.largest).sum()) if self.stop else 0
+        limits = 0.0, LARGEST, self.largest if self.stop else np.inf
+        some, far, too_far = (int((outside.severity > limit).sum()) for limit in limits)
+        return some, far, too_far
 
-    def of_all(self, outside: int, step: int) -> None:
-        """Learn how many atoms of all ranks are outside at this step."""
+    def of_all(self, outside: int, far: int, step: int) -> None:
+        """Learn how many atoms of all ranks are outside at this step, and far outside."""
         if outside:
             self._steps += 1
+            self._far += far > 0
             self._first = step if self._first is None else self._first
 
     def gathered(self, ranks: Any) -> ExtrapolationCount:
         """The counts of all ranks; collective."""
         count = self._count
-        found = (count.elements, count.worst, count.where)
-        for rank, (elements, worst, where) in enumerate([found] if ranks is None else ranks.allgather(found)):
-            if ranks is not None and rank != ranks.rank:
-                count.merge(elements, worst, where)
-        count.outside, count.first = self._steps, self._first
+        if ranks is not None:
+            found = ranks.allgather((count.elements, count.worst, count.where))
+            for others in found[: ranks.rank] + found[ranks.rank + 1 :]:
+                count.merge(*others)
+        count.outside, count.far, count.first = self._steps, self._far, self._first
         return count

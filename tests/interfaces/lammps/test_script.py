@@ -4,7 +4,7 @@ import pytest
 
 from mlip.interfaces.lammps.script import prepared
 
-BOX = ["units metal", "region b block 0 9 0 9 0 9", "create_box 1 b", "mass 1 28"]
+BOX = ["units metal", "boundary p p p", "region b block 0 9 0 9 0 9", "create_box 1 b"]
 
 
 def script(folder, *lines):
@@ -13,7 +13,7 @@ def script(folder, *lines):
     return prepared(path, 5.25)
 
 
-def test_without_a_pair_style_ghosts_are_asked_for_before_the_first_fix(tmp_path):
+def test_without_a_pair_style_ghosts_are_asked_for_when_there_is_a_box(tmp_path):
     made = script(tmp_path, *BOX, "fix 1 all nve", "run 10", "unfix 1", "run 5")
     assert made.before.splitlines() == [*BOX, "pair_style zero 5.25", "pair_coeff * *"]
     jump, *rest = made.after.splitlines()
@@ -26,21 +26,22 @@ def test_without_a_pair_style_ghosts_are_asked_for_before_the_first_fix(tmp_path
 
 def test_the_potential_stands_like_any_pair_style(tmp_path):
     made = script(tmp_path, *BOX, "pair_style mlip", "pair_coeff * * Si O  # by type", "minimize 0 0 1 1")
-    assert made.before.splitlines()[-2:] == ["pair_style zero 5.25", "pair_coeff * *"]
+    assert made.before.splitlines() == BOX
+    assert made.after.splitlines()[-3:] == ["pair_style zero 5.25", "pair_coeff * *", "minimize 0 0 1 1"]
     assert made.elements == ("Si", "O")
 
 
 def test_fixes_from_before_there_is_a_box_stay_there(tmp_path):
     first = ["units metal", "fix names all property/atom i_name", "read_data start.data fix names NULL Names"]
     made = script(tmp_path, *first, "velocity all create 300 1", "fix 1 all nve", "run 10")
-    assert made.before.splitlines()[:4] == [*first, "velocity all create 300 1"]
-    assert made.after.splitlines()[-2:] == ["fix 1 all nve", "run 10"]
+    assert made.before.splitlines()[:3] == first
+    assert made.after.splitlines()[-3:] == ["velocity all create 300 1", "fix 1 all nve", "run 10"]
 
 
 def test_other_styles_are_kept_beside_it(tmp_path):
     styles = ["pair_style hybrid/overlay mlip zbl 0.8 2.0", "pair_coeff * * mlip Si", "pair_coeff 1 1 zbl 14 14"]
     made = script(tmp_path, *BOX, *styles, "run 1")
-    assert made.before.splitlines()[4:] == [
+    assert made.after.splitlines()[6:-1] == [
         "pair_style hybrid/overlay zero 5.25 zbl 0.8 2.0", "pair_coeff * * zero", "pair_coeff 1 1 zbl 14 14",
     ]  # fmt: skip
     assert made.elements == ("Si",)
@@ -50,7 +51,7 @@ def test_continued_lines_and_texts_over_several_are_one_command(tmp_path):
     made = script(
         tmp_path, *BOX, "pair_style &", "  mlip", "pair_coeff * * &", "Si", 'print """run 5', 'two"""', "run 1"
     )
-    assert made.before.splitlines()[4:] == ["pair_style zero 5.25", "pair_coeff * *", 'print """run 5', 'two"""']
+    assert made.after.splitlines()[6:-1] == ["pair_style zero 5.25", "pair_coeff * *", 'print """run 5', 'two"""']
     assert made.elements == ("Si",)
 
 
@@ -92,7 +93,7 @@ def test_what_cannot_be_is_said_with_its_line(tmp_path, monkeypatch, lines, esse
 def test_a_run_without_a_box_is_refused(tmp_path):
     path = tmp_path / "in.lammps"
     path.write_text("units metal\nrun 1\n")
-    with pytest.raises(ValueError, match="no box"):
+    with pytest.raises(ValueError, match="line 2: run without a box"):
         prepared(path, 5.0)
 
 
