@@ -23,7 +23,8 @@ from mlip.featurization import features_by_element, kept_features, report_redund
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Calibration, Potential
-from mlip.preparation import PARTS, Parts, Preparation, prepare
+from mlip.preparation import PARTS, Parts, Preparation
+from mlip.streaming import StreamedPreparation, energy_scale_of, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
@@ -140,7 +141,7 @@ def _fit(
         lambda weights: make_optimizer(weights=weights, **chosen),
         examples["train"],
         examples["valid"],
-        plan_of(config, examples["train"].atoms.whole),
+        plan_of(config, examples["train"].lengths),
         folder,
     )
     if saved is not None:
@@ -183,7 +184,8 @@ def new_potential(ready: Preparation) -> Potential:
     features = features_by_element(ready.descriptor, examples["train"])
     report_redundancy(features, ready.descriptor)
     if ready.start is None:
-        potential = make_potential(config, ready.descriptor, ready.targets, ready.references, features)
+        learned = energy_scale_of(ready.statistics) if isinstance(ready, StreamedPreparation) else ready.targets
+        potential = make_potential(config, ready.descriptor, learned, ready.references, features)
         return potential.to(ready.device)
     potential = continued_potential(
         config, ready.start, ready.descriptor, ready.references, features, examples["train"]

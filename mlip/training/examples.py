@@ -12,6 +12,7 @@ from torch import Tensor
 from mlip.batch import AtomsBatch, Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
 from mlip.descriptors.store import FeatureStore, KeptFeatures
 from mlip.structure import Structure
+from mlip.training.loss_weights import Lengths, lengths_of
 
 
 class Examples:
@@ -23,16 +24,31 @@ class Examples:
 
     def __init__(self, structures: Sequence[Structure], cutoff: float, device: torch.device) -> None:
         made = [to_batch(structure, cutoff) for structure in structures]
-        self.atoms = Collection([batch for batch, _ in made])
-        self.labels = collate_labels([labels for _, labels in made])
-        self.device = device
+        self._set(Collection([batch for batch, _ in made]), collate_labels([labels for _, labels in made]), device)
+
+    def _set(self, atoms: Collection, labels: Properties, device: torch.device) -> None:
+        self.atoms, self.labels, self.device = atoms, labels, device
         self.store: FeatureStore | None = None
         self.weights: Float[Tensor, "K S"] | None = (
             None  # how much each structure counts for each member of a committee
         )
-        self.has_energy = any(structure.energy is not None for structure in structures)
-        self.has_forces = any(structure.forces is not None for structure in structures)
-        self.has_stress = any(structure.stress is not None for structure in structures)
+        self.has_energy, self.has_forces, self.has_stress = (count > 0 for count in self.known_labels())
+
+    @classmethod
+    def of(cls, atoms: Collection, labels: Properties, device: torch.device) -> Examples:
+        """Structures whose pairs and labels are there already."""
+        made = cls.__new__(cls)
+        made._set(atoms, labels, device)
+        return made
+
+    def known_labels(self) -> tuple[int, int, int]:
+        """How many energies, force components and stress components there are."""
+        energy, forces, stress = (0 if label is None else int(torch.isfinite(label).sum()) for label in self.labels[:3])
+        return energy, forces, stress
+
+    def order(self, generator: torch.Generator) -> list[int]:
+        """All structures in a random order, for one epoch."""
+        return torch.randperm(len(self), generator=generator).tolist()
 
     def __len__(self) -> int:
         return len(self.atoms)
@@ -47,6 +63,11 @@ class Examples:
         """Shortest distance between two atoms (Å), infinite if there are no pairs."""
         lengths = pair_vectors(self.atoms.whole).norm(dim=1)
         return float(lengths.min()) if len(lengths) else float("inf")
+
+    @property
+    def lengths(self) -> Lengths:
+        """What automatic weights of the loss are made of."""
+        return lengths_of(self.atoms.whole)
 
     @property
     def pairs(self) -> int:
