@@ -160,7 +160,7 @@ def continued_potential(
         repulsion=repulsion_of(config, descriptor),
         ranges=fitted_ranges(features),
     ).to(train.device)
-    seen = {z for z, values in zip(descriptor.elements, features, strict=True) if moments_of(values).count}
+    seen = {z for z, values in zip(descriptor.elements, features, strict=True) if moments_of(values).atoms}
     take_over(potential, start, rescaled=seen if config.training.fine_tuning.scaling == "refit" else ())
     method = config.model.reference_energies.method
     if method in ("isolated", "given") and not potential.anchored:

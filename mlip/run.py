@@ -24,7 +24,7 @@ from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Calibration, Potential
 from mlip.preparation import PARTS, Parts, Preparation
-from mlip.streaming import StreamedPreparation, energy_scale_of, prepare
+from mlip.streaming import StreamedPreparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.examples import Examples
 from mlip.training.loop import CHECKPOINT_FILE, METRICS_FILE, Trainer
@@ -184,7 +184,7 @@ def new_potential(ready: Preparation) -> Potential:
     features = features_by_element(ready.descriptor, examples["train"])
     report_redundancy(features, ready.descriptor)
     if ready.start is None:
-        learned = energy_scale_of(ready.statistics) if isinstance(ready, StreamedPreparation) else ready.targets
+        learned = ready.energy_scale if isinstance(ready, StreamedPreparation) else ready.targets
         potential = make_potential(config, ready.descriptor, learned, ready.references, features)
         return potential.to(ready.device)
     potential = continued_potential(

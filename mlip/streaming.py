@@ -66,6 +66,13 @@ class StreamedPreparation(Preparation):
 
     statistics: Statistics | None = None
 
+    @property
+    def energy_scale(self) -> float:
+        """The size of what the networks learn (eV), as `assembly.energy_scale` has it."""
+        assert self.statistics is not None
+        per_atom = self.statistics.energies / self.statistics.counts.sum(axis=1)
+        return scale_of(self.statistics.squares.tolist(), per_atom.tolist())
+
     def summary(self) -> dict[str, Any]:
         """What was found, for a person to look over."""
         train = self.examples["train"]
@@ -174,12 +181,6 @@ def _prepare(config: Config, saved: Potential | None, store: StoreFile) -> Prepa
     else:
         references = reference_energies_of(config, (), _lone_atoms(store), elements)
     return StreamedPreparation(config, parts, device, descriptor, [], examples, references, None, found)
-
-
-def energy_scale_of(statistics: Statistics) -> float:
-    """The size of what the networks learn (eV), as `assembly.energy_scale` has it."""
-    per_atom = statistics.energies / statistics.counts.sum(axis=1)
-    return scale_of(statistics.squares.tolist(), per_atom.tolist())
 
 
 def _require_streamable(config: Config) -> None:
@@ -299,7 +300,7 @@ def _require_known(
     outside: Mapping[str, list[Structure]],
 ) -> None:
     """See that validation and test structures hold only elements of the training structures."""
-    strange = np.delete(survey.elements, elements, axis=1).any(axis=1)
+    strange: np.ndarray = np.delete(survey.elements, elements, axis=1).any(axis=1, keepdims=True)[:, 0]
     for name in ("valid", "test"):
         stranger = StoredStructures(store, places[name][strange[places[name]]])[:1]
         preparation.require_known(set(elements), [*stranger, *outside.get(name, ())], "training structure")

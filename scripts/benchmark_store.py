@@ -161,6 +161,8 @@ def timed(config: Config, steps: int) -> tuple[float, list[int]]:
             plan_of(config, ready.examples["train"].lengths),
             Path(config.run.dir),
         )
+        for _ in trainer.steps_at(repeat(RATE, 3)):  # compiles the kernels, or reads them
+            pass
         resident = []
         began = time.perf_counter()
         every = max(1, steps // 100)

@@ -14,7 +14,6 @@ from mlip.data.labels import listing
 from mlip.data.npz import npz_keys
 from mlip.data.options import DEFAULT_OPTIONS, ReadOptions
 from mlip.data.paths import existing_file
-from mlip.data.store_file import is_store
 from mlip.structure import Structure
 
 log = logging.getLogger("mlip.data")
@@ -80,6 +79,8 @@ def detect_format(path: Path) -> str:
             f"(revised MD17), found {listing(keys)}"
         )
     if suffix in (".h5", ".hdf5", ".hdf"):
+        from mlip.data.store_file import is_store
+
         return "store" if is_store(path) else "ani_hdf5"
     if suffix == ".xyz" and _is_md17_xyz(path):
         return "md17_xyz"

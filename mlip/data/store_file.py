@@ -135,11 +135,11 @@ class StoreFile:
         if out is None:
             out = np.empty((end - begin, *quantity.shape), quantity.dtype)
         place = self._places[name] + begin * _row_bytes(quantity)
-        view, filled = out.reshape(-1).view(np.uint8), 0
+        view, filled = _bytes_of(out), 0
         with self._lock:
             self._file.seek(place)
             while filled < len(view):
-                count = self._file.readinto(memoryview(view)[filled:])
+                count = self._file.readinto(view[filled:])
                 if not count:
                     raise ValueError(f"{self.path}: the file ends too early. Copy it again, or repair it: mlip prepare")
                 filled += count
@@ -201,7 +201,7 @@ class StoreFile:
         self._checksums[chunk] = checksums
 
     def _write(self, place: int, array: np.ndarray) -> None:
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = _bytes_of(array)
         self._file.seek(place)
         while len(view):
             view = view[self._file.write(view) :]
@@ -304,4 +304,9 @@ def _row_bytes(quantity: Quantity) -> int:
 
 
 def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(memoryview(array.reshape(-1).view(np.uint8)))
+    return zlib.crc32(_bytes_of(array))
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """The bytes of a contiguous array where they lie, also of one that is empty."""
+    return array.reshape(-1).view(np.uint8).data

@@ -12,7 +12,7 @@ from torch import Tensor
 class Moments(NamedTuple):
     """Of the features of some atoms, all float64; zero where there is none."""
 
-    count: int
+    atoms: int
     mean: Float[Tensor, "D"]
     deviation: Float[Tensor, "D"]  # standard deviation
     lowest: Float[Tensor, "D"]
@@ -27,10 +27,10 @@ class Moments(NamedTuple):
 
         Source: Chan, Golub, LeVeque, Am. Stat. 37, 242 (1983), eq. 2.1.
         """
-        if not (self.count and other.count):
-            return self if self.count else other
-        count = self.count + other.count
-        a, b = self.count / count, other.count / count
+        if not (self.atoms and other.atoms):
+            return self if self.atoms else other
+        count = self.atoms + other.atoms
+        a, b = self.atoms / count, other.atoms / count
         change = other.mean - self.mean
         variance = a * self.deviation**2 + b * other.deviation**2 + a * b * change**2
         return Moments(

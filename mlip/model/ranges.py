@@ -133,6 +133,6 @@ def fitted_ranges(features: Sequence[Float[Tensor, "_ D"] | Moments]) -> Feature
     known = [moments_of(values) for values in features]
     ranges = unknown_ranges(len(known), len(known[0].mean))
     for row, moments in enumerate(known):
-        if moments.count:
+        if moments.atoms:
             ranges.lowest[row], ranges.highest[row] = moments.lowest, moments.highest
     return ranges

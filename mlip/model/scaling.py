@@ -52,7 +52,7 @@ def fitted_scaling(features: Sequence[Float[Tensor, "_ D"] | Moments], method: s
     known = [moments_of(values) for values in features]
     scaling = FeatureScaling(len(known), len(known[0].mean))
     for row, moments in enumerate(known):
-        if method == "none" or not moments.count:
+        if method == "none" or not moments.atoms:
             continue
         spread = moments.highest - moments.lowest if method == "minmax" else moments.deviation
         if spread.max() == 0:
