@@ -44,6 +44,7 @@ from mlip.structure import Structure
 from mlip.training.examples import Examples
 from mlip.training.loop import Trainer
 from mlip.training.optimizers import make_optimizer
+from mlip.training.streamed import StreamedExamples
 
 ETHANOL = Path(__file__).parents[1] / "data" / "ethanol_xtb.npz"
 DESCRIPTOR = [
@@ -123,7 +124,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, float]:
     write_store(path, structures, content, chunk=options.chunk, workers=options.workers, progress=bar)
     figures = {"prepare": options.structures / (time.perf_counter() - began), "bytes": path.stat().st_size}
     steps = options.structures // options.batch
-    seconds, resident = timed(config, steps)
+    seconds, resident = timed(config, steps, streamed=True)
     figures |= {"streamed": steps * options.batch / seconds}
     tenth = max(1, len(resident) // 10)
     figures |= {"resident_begin": max(resident[:tenth]), "resident_most": max(resident[tenth:])}
@@ -147,9 +148,11 @@ def config_of(path: Path, options: argparse.Namespace, *, limit: float, index: s
     )
 
 
-def timed(config: Config, steps: int) -> tuple[float, list[int]]:
+def timed(config: Config, steps: int, *, streamed: bool = False) -> tuple[float, list[int]]:
     """Seconds of so many steps, and resident bytes at a hundred moments between them."""
     ready = prepare(config)
+    if isinstance(ready.examples["train"], StreamedExamples) != streamed:
+        raise SystemExit(f"--limit is {config.training.memory_limit} GB, into which all structures fit; lower it")
     chosen = config.training.optimizer.model_dump()
     with kept_features(config, ready.descriptor, ready.examples):
         potential = new_potential(ready)
