@@ -300,7 +300,7 @@ def _require_known(
     outside: Mapping[str, list[Structure]],
 ) -> None:
     """See that validation and test structures hold only elements of the training structures."""
-    strange: np.ndarray = np.delete(survey.elements, elements, axis=1).any(axis=1, keepdims=True)[:, 0]
+    strange = np.delete(survey.elements, elements, axis=1).sum(axis=1) > 0
     for name in ("valid", "test"):
         stranger = StoredStructures(store, places[name][strange[places[name]]])[:1]
         preparation.require_known(set(elements), [*stranger, *outside.get(name, ())], "training structure")
