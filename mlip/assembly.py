@@ -22,6 +22,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.automatic import chosen_functions
 from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
+from mlip.model.moments import Moments
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential, require_within
 from mlip.model.ranges import fitted_ranges
@@ -33,7 +34,7 @@ from mlip.structure import Structure
 from mlip.training import optimizers
 from mlip.training.loop import Plan, Stage
 from mlip.training.loss import Loss, Term
-from mlip.training.loss_weights import with_automatic_weights
+from mlip.training.loss_weights import Lengths, with_automatic_weights
 
 MAKERS: dict[str, Callable[..., list[SymmetryFunction]]] = {
     "radial": parameters.radial_grid,
@@ -152,13 +153,13 @@ def repulsion_of(config: Config, descriptor: ACSF) -> ZBL | None:
 def make_potential(
     config: Config,
     descriptor: ACSF,
-    structures: Sequence[Structure],
+    structures: Sequence[Structure] | float,
     references: Sequence[float],
-    features: Sequence[Tensor],
+    features: Sequence[Tensor | Moments],
 ) -> Potential:
     """A potential with scaling and ranges from the features of each element's training atoms, and random weights.
 
-    `structures` are those to train on, less the repulsion.
+    `structures` are those to train on, less the repulsion, or their `energy_scale`.
     """
     hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
@@ -169,7 +170,7 @@ def make_potential(
         fitted_scaling(features, config.model.scaling),
         networks.to(getattr(torch, config.run.dtype)),
         references,
-        energy_scale=energy_scale(structures),
+        energy_scale=structures if isinstance(structures, float) else energy_scale(structures),
         anchored=config.model.reference_energies.method in ("isolated", "given"),
         repulsion=repulsion_of(config, descriptor),
         ranges=fitted_ranges(features),
@@ -194,15 +195,19 @@ def reference_energies_of(
 def energy_scale(structures: Sequence[Structure]) -> float:
     """The size of what the networks learn: root mean square force times 1 Å, else spread of energies per atom (eV)."""
     squares = [float((s.forces**2).mean()) for s in structures if s.forces is not None]
-    if squares and max(squares) > 0:
+    return scale_of(squares, [s.energy / len(s) for s in structures if s.energy is not None])
+
+
+def scale_of(squares: Sequence[float], energies: Sequence[float]) -> float:
+    """The same from each structure's mean square force component (eV²/Å²) and energy per atom (eV), if it has them."""
+    if len(squares) and max(squares) > 0:
         return math.sqrt(sum(squares) / len(squares))
-    energies = [s.energy / len(s) for s in structures if s.energy is not None]
-    spread = float(np.std(energies)) if energies else 0.0
+    spread = float(np.std(energies)) if len(energies) else 0.0
     return spread if spread > 1e-6 else 1.0
 
 
-def plan_of(config: Config, train: AtomsBatch) -> Plan:
-    """The trainer's plan from the config; `train` has the training structures."""
+def plan_of(config: Config, train: AtomsBatch | Lengths) -> Plan:
+    """The trainer's plan from the config; `train` has the training structures, or is what weights are made of."""
     training = config.training
     schedule = training.schedule
     shape: optimizers.Schedule

@@ -123,6 +123,13 @@ class Collection:
         self.atom_start = _starts([len(batch.numbers) for batch in batches])
         self.pair_start = _starts([batch.pairs.shape[1] for batch in batches])
 
+    @classmethod
+    def of(cls, whole: AtomsBatch, atom_start: Int[np.ndarray, "_"], pair_start: Int[np.ndarray, "_"]) -> Collection:
+        """What is one batch already; its pairs are sorted by structure."""
+        made = cls.__new__(cls)
+        made.whole, made.atom_start, made.pair_start = whole, atom_start, pair_start
+        return made
+
     def __len__(self) -> int:
         return len(self.atom_start) - 1
 

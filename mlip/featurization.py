@@ -17,8 +17,10 @@ from mlip.descriptors.backends import fastest
 from mlip.descriptors.redundancy import redundant_functions
 from mlip.descriptors.store import FeatureStore
 from mlip.elements import symbol
+from mlip.model.moments import Moments
 from mlip.preparation import bytes_of_features
 from mlip.training.examples import Examples
+from mlip.training.streamed import StreamedExamples
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ logger = logging.getLogger(__name__)
 @contextmanager
 def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> Iterator[None]:
     """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to."""
+    if isinstance(examples["train"], StreamedExamples):  # those in the store are read with it
+        yield
+        return
     dtype = getattr(torch, config.run.dtype)
     kept = {name: part for name, part in examples.items() if name != "test" and len(part)}
     size = bytes_of_features(descriptor, kept.values(), dtype) / 1e9
@@ -51,8 +56,14 @@ def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examp
             path.unlink(missing_ok=True)
 
 
-def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
-    """Features of the training atoms, one float64 tensor per element; kept ones have the precision they are kept in."""
+def features_by_element(descriptor: ACSF, examples: Examples) -> Sequence[Tensor | Moments]:
+    """Features of the training atoms, one float64 tensor per element; kept ones have the precision they are kept in.
+
+    Of streamed examples only the moments are known.
+    """
+    if isinstance(examples, StreamedExamples):
+        assert examples.statistics is not None
+        return examples.statistics.moments
     numbers = examples.atoms.whole.numbers
     if examples.store:
         features = examples.store.features.cpu()
@@ -67,9 +78,11 @@ def features_by_element(descriptor: ACSF, examples: Examples) -> list[Tensor]:
     return [features[numbers == z].double() for z in descriptor.elements]
 
 
-def report_redundancy(features: Sequence[Tensor], descriptor: ACSF) -> None:
-    """Log the functions that are constant on the training data or repeat another."""
+def report_redundancy(features: Sequence[Tensor | Moments], descriptor: ACSF) -> None:
+    """Log the functions that are constant on the training data or repeat another, as far as their values are known."""
     for number, values in zip(descriptor.elements, features, strict=True):
+        if isinstance(values, Moments):
+            continue
         columns = [d for d, function in enumerate(descriptor.functions) if applies(function, number)]
         messages = redundant_functions(values[:, columns].numpy(), [descriptor.functions[d] for d in columns])
         if messages:

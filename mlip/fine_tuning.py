@@ -22,6 +22,7 @@ from mlip.descriptors.automatic import chosen_functions
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
 from mlip.model.evaluate import evaluate
+from mlip.model.moments import Moments, moments_of
 from mlip.model.networks import AtomicNetworks, activation_of_layers, short_activation
 from mlip.model.potential import Potential
 from mlip.model.ranges import fitted_ranges
@@ -141,7 +142,7 @@ def continued_potential(
     start: Potential,
     descriptor: ACSF,
     references: Sequence[float],
-    features: Sequence[Tensor],
+    features: Sequence[Tensor | Moments],
     train: Examples,
 ) -> Potential:
     """A potential with the predictions of `start`, networks for new elements, and reference energies for the data.
@@ -159,7 +160,7 @@ def continued_potential(
         repulsion=repulsion_of(config, descriptor),
         ranges=fitted_ranges(features),
     ).to(train.device)
-    seen = {z for z, values in zip(descriptor.elements, features, strict=True) if len(values)}
+    seen = {z for z, values in zip(descriptor.elements, features, strict=True) if moments_of(values).atoms}
     take_over(potential, start, rescaled=seen if config.training.fine_tuning.scaling == "refit" else ())
     method = config.model.reference_energies.method
     if method in ("isolated", "given") and not potential.anchored:

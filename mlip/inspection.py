@@ -27,7 +27,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from mlip.configfile import load_config
-    from mlip.preparation import prepare
+    from mlip.streaming import prepare
 
     summary = prepare(load_config(options.config, options.overrides)).summary()
     width = max(len(name) for name in summary)

@@ -13,8 +13,8 @@ from mlip.assembly import plan_of
 from mlip.config import Config
 from mlip.device import configure_cpu
 from mlip.featurization import kept_features
-from mlip.preparation import prepare
 from mlip.run import new_potential
+from mlip.streaming import prepare
 from mlip.training.examples import Examples
 from mlip.training.loop import Trainer
 from mlip.training.optimizers import make_optimizer
@@ -48,7 +48,7 @@ def learning_rate_range(
             lambda weights: make_optimizer(weights=weights, **chosen),
             ready.examples["train"],
             Examples([], potential.cutoff, ready.device),
-            plan_of(config, ready.examples["train"].atoms.whole),
+            plan_of(config, ready.examples["train"].lengths),
             Path(config.run.dir),
         )
         bar = tqdm(trainer.steps_at(rates), total=steps, unit="step", disable=quiet, dynamic_ncols=True)

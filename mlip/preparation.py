@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from mlip.assembly import (
     with_chosen_functions,
 )
 from mlip.config import Config
+from mlip.data.digest import add_structures
 from mlip.data.read import read_structures
 from mlip.data.split import Split, read_split, split_indices
 from mlip.descriptors.acsf import ACSF
@@ -38,6 +39,7 @@ from mlip.training.examples import Examples
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
+LABELS = ("energy", "forces", "stress")
 VALID_SHARE = 0.1  # of data.train, when the config says nothing
 
 
@@ -45,19 +47,16 @@ VALID_SHARE = 0.1  # of data.train, when the config says nothing
 class Parts:
     """The structures of a run, and where in data.train they stand (empty for a part from its own file)."""
 
-    train: list[Structure]
-    valid: list[Structure]
-    test: list[Structure]
+    train: Sequence[Structure]
+    valid: Sequence[Structure]
+    test: Sequence[Structure]
     split: Split
 
     def fingerprint(self) -> str:
         """A hash of everything that was read; it tells whether the data changed since."""
         digest = hashlib.sha256()
         for part in (self.train, self.valid, self.test):
-            for s in part:
-                digest.update(s.numbers.tobytes() + s.positions.tobytes() + s.cell.tobytes() + s.pbc.tobytes())
-                for label in (s.energy, s.forces, s.stress):
-                    digest.update(b"-" if label is None else np.asarray(label, dtype=np.float64).tobytes())
+            add_structures(digest, part)
             digest.update(b"|")
         return digest.hexdigest()
 
@@ -85,9 +84,7 @@ class Preparation:
             "structures": {name: len(getattr(self.parts, name)) for name in PARTS},
             "elements": symbols(self.descriptor.elements),
             "atoms per structure": f"{min(sizes)} to {max(sizes)}",
-            "labels in train": {
-                name: sum(getattr(s, name) is not None for s in train) for name in ("energy", "forces", "stress")
-            },
+            "labels in train": {name: sum(getattr(s, name) is not None for s in train) for name in LABELS},
             **_ranges(train),
             "shortest distance (Å)": round(min(self.examples[name].shortest for name in PARTS), 3),
             "symmetry functions": len(self.descriptor.functions),
@@ -153,17 +150,7 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
     Raises:
         ValueError: config and data do not fit together; the message says what and where.
     """
-    device = device or device_of(config.run.device)
-    folder = Path(config.run.dir)
-    blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
-    if blocked is not None:
-        raise ValueError(
-            f"run.dir is {folder}, but {blocked} is there, which is a file; expected a folder or a new name"
-        )
-    if config.run.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError("run.tensorboard is true, but TensorBoard is missing: pip install tensorboard")
-    if config.training.cache == "disk" and device.type != "cpu":
-        raise ValueError(f"training.cache is disk, which a CPU reads; run.device is {device}. Set memory, off or auto")
+    device = require_runnable(config, device)
     start = saved if config.training.start_from else None
     if config.training.start_from and start is None:
         config, start = start_of(config)
@@ -208,6 +195,28 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
     return Preparation(config, parts, device, descriptor, targets["train"], examples, references, start)
 
 
+def require_runnable(config: Config, device: torch.device | None = None) -> torch.device:
+    """See that the run folder, its listeners and the device can be used; returns the device.
+
+    Without a `device` it is that of run.device.
+
+    Raises:
+        ValueError: one cannot.
+    """
+    device = device or device_of(config.run.device)
+    folder = Path(config.run.dir)
+    blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    if blocked is not None:
+        raise ValueError(
+            f"run.dir is {folder}, but {blocked} is there, which is a file; expected a folder or a new name"
+        )
+    if config.run.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("run.tensorboard is true, but TensorBoard is missing: pip install tensorboard")
+    if config.training.cache == "disk" and device.type != "cpu":
+        raise ValueError(f"training.cache is disk, which a CPU reads; run.device is {device}. Set memory, off or auto")
+    return device
+
+
 def read_parts(config: Config, known: Sequence[int] = ()) -> Parts:
     """Read the data files and divide them as the config says; `known` elements need not be in the training data.
 
@@ -216,51 +225,61 @@ def read_parts(config: Config, known: Sequence[int] = ()) -> Parts:
     """
     data = config.data
     structures = read_structures(data.train, read_options(data, index=data.index))
-    split = _split(config, len(structures))
+    split = split_of(config, len(structures))
     chosen = {name: [structures[i] for i in places] for name, places in split._asdict().items()}
     for name in ("valid", "test"):
         path = getattr(data, name)
         if path is not None:
             if chosen[name]:
-                given = "data.split.file" if data.split.file else f"data.split.{name}"
-                raise ValueError(f"data.{name} and {given} both give structures; give the file or the amount")
+                refuse_two_sources(config, name)
             chosen[name] = read_structures(path, read_options(data))
     parts = Parts(chosen["train"], chosen["valid"], chosen["test"], split)
-    if not any(s.energy is not None or s.forces is not None or s.stress is not None for s in parts.train):
-        raise ValueError(
-            f"{data.train}: no structure has an energy, forces or stress to train on. "
-            "Set data.energy_key and data.forces_key to their names in the file"
-        )
-    weighed = _weighed(config, parts.train)
-    if not weighed and config.training.second_stage.start is None:
-        raise ValueError(
-            f"{data.train}: the training structures have no label that the loss weighs, so nothing can be learned. "
-            "Give a weight to what they have in training.loss"
-        )
-    judged = _weighed(config, parts.valid) - ({"energy"} if _only_differences(parts.train) else set())
-    if parts.valid and not judged:
-        where = data.valid or data.train
-        raise ValueError(
-            f"{where}: the validation structures have no label that the loss weighs and the training determines, so no "
-            "best epoch can be chosen. Give labelled structures, or data.split.valid=0"
-        )
+    require_learnable(config, labels_of(parts.train), labels_of(parts.valid) if parts.valid else None)
     known_here = {int(z) for s in parts.train for z in s.numbers} | set(known)
     require_known(known_here, [*parts.valid, *parts.test], "training structure")
     return parts
 
 
+def refuse_two_sources(config: Config, part: str) -> NoReturn:
+    """Say that a part has a file of its own and a share of data.train."""
+    given = "data.split.file" if config.data.split.file else f"data.split.{part}"
+    raise ValueError(f"data.{part} and {given} both give structures; give the file or the amount")
+
+
+def labels_of(structures: Sequence[Structure]) -> set[str]:
+    """The kinds of labels that any structure has."""
+    return {name for name in LABELS if any(getattr(s, name) is not None for s in structures)}
+
+
+def require_learnable(config: Config, train: set[str], valid: set[str] | None) -> None:
+    """See that training and, if there are any, validation structures have labels of kinds that serve a training.
+
+    Raises:
+        ValueError: they do not.
+    """
+    data, loss = config.data, config.training.loss
+    if not train:
+        raise ValueError(
+            f"{data.train}: no structure has an energy, forces or stress to train on. "
+            "Set data.energy_key and data.forces_key to their names in the file"
+        )
+    weighed = {name for name in LABELS if getattr(loss, name).weight}
+    if not weighed & train and config.training.second_stage.start is None:
+        raise ValueError(
+            f"{data.train}: the training structures have no label that the loss weighs, so nothing can be learned. "
+            "Give a weight to what they have in training.loss"
+        )
+    if valid is not None and not weighed & valid - ({"energy"} - train):
+        where = data.valid or data.train
+        raise ValueError(
+            f"{where}: the validation structures have no label that the loss weighs and the training determines, so no "
+            "best epoch can be chosen. Give labelled structures, or data.split.valid=0"
+        )
+
+
 def _only_differences(structures: Sequence[Structure]) -> bool:
     """Whether the labels leave the energy undetermined by a constant: forces and stress, but no energy."""
     return not any(s.energy is not None for s in structures)
-
-
-def _weighed(config: Config, structures: Sequence[Structure]) -> set[str]:
-    """The kinds of labels that any structure has and the loss gives a weight."""
-    loss = config.training.loss
-    weights = {"energy": loss.energy.weight, "forces": loss.forces.weight, "stress": loss.stress.weight}
-    return {
-        name for name, weight in weights.items() if weight and any(getattr(s, name) is not None for s in structures)
-    }
 
 
 def require_known(known: set[int], structures: Sequence[Structure], owner: str) -> None:
@@ -278,7 +297,12 @@ def require_known(known: set[int], structures: Sequence[Structure], owner: str) 
             )
 
 
-def _split(config: Config, count: int) -> Split:
+def split_of(config: Config, count: int) -> Split:
+    """How the config divides the structures of data.train.
+
+    Raises:
+        ValueError: it asks for what is not there.
+    """
     data, split = config.data, config.data.split
     if split.file is not None:
         return read_split(split.file, count)

@@ -21,14 +21,14 @@ from mlip.claim import Claim
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
-from mlip.descriptors.store import products_of
 from mlip.device import configure_cpu, device_of
 from mlip.durable import write_whole
 from mlip.featurization import features_by_element, kept_features, report_redundancy
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Calibration, Potential
-from mlip.preparation import PARTS, Parts, Preparation, prepare
+from mlip.preparation import PARTS, Parts, Preparation
+from mlip.streaming import StreamedPreparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
@@ -172,7 +172,7 @@ def _run(
     train.weights = structure_weights(committee.subsets, committee.members, len(train), ready.config.run.seed)
     if not ranks.alone:
         for part in ready.examples.values():
-            part.costs = 1.0 + products_of(ready.descriptor, part.atoms)
+            part.weigh(ready.descriptor)
     with kept_features(ready.config, ready.descriptor, ready.examples):
         return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 
@@ -194,7 +194,7 @@ def _fit(
         lambda weights: make_optimizer(weights=weights, **chosen),
         examples["train"],
         examples["valid"],
-        plan_of(config, examples["train"].atoms.whole),
+        plan_of(config, examples["train"].lengths),
         folder,
         ranks,
     )
@@ -243,7 +243,8 @@ def new_potential(ready: Preparation) -> Potential:
     features = features_by_element(ready.descriptor, examples["train"])
     report_redundancy(features, ready.descriptor)
     if ready.start is None:
-        potential = make_potential(config, ready.descriptor, ready.targets, ready.references, features)
+        learned = ready.energy_scale if isinstance(ready, StreamedPreparation) else ready.targets
+        potential = make_potential(config, ready.descriptor, learned, ready.references, features)
         return potential.to(ready.device)
     potential = continued_potential(
         config, ready.start, ready.descriptor, ready.references, features, examples["train"]

@@ -100,6 +100,22 @@ def test_the_cuda_benchmark_needs_a_device():
     assert "torch sees no CUDA device" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--limit", "0.001"), ("--limit", "0.008", "--features", "--workers", "2")],
+    ids=["computed", "stored"],
+)
+def test_streaming_from_a_store(tmp_path, options):
+    printed, result = run(
+        "store", "--structures", "640", "--batch", "16", "--chunk", "32", "--folder", str(tmp_path),
+        *options,
+    )  # fmt: skip
+    figures = result["figures"]
+    assert all(value > 0 for value in figures.values())
+    assert figures["throughput"] == pytest.approx(figures["streamed"] / figures["in_memory"])
+    assert "throughput" in printed and not list(tmp_path.iterdir()), "nothing is left behind"
+
+
 def test_help_teaches():
     printed = subprocess.run(command("md", "--help"), capture_output=True, text=True, timeout=60)
     assert printed.returncode == 0

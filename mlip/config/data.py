@@ -12,7 +12,7 @@ EnergyUnit = Literal["eV", "meV", "kcal/mol", "kJ/mol", "Hartree", "Rydberg"]
 LengthUnit = Literal["Ang", "Bohr", "nm"]
 ForceUnit = Literal["eV/Ang", "kcal/mol/Ang", "kJ/mol/nm", "Hartree/Ang", "Hartree/Bohr", "Rydberg/Bohr"]
 PressureUnit = Literal["eV/Ang^3", "GPa", "kbar", "Hartree/Bohr^3"]
-Format = Literal["auto", "md17_npz", "rmd17_npz", "md17_xyz", "ani_hdf5", "input_data", "ase"]
+Format = Literal["auto", "md17_npz", "rmd17_npz", "md17_xyz", "ani_hdf5", "input_data", "ase", "store"]
 Load = Literal["tension", "compression"]
 
 
@@ -61,7 +61,8 @@ class Data(Section):
     """Files, what is read from them, and in which units."""
 
     train: str = Field(
-        description="file to train on: MD17 .npz or .xyz, extxyz, ANI .h5, n2p2 input.data, or anything ASE reads"
+        description="file to train on: MD17 .npz or .xyz, extxyz, ANI .h5, n2p2 input.data, a store that "
+        "mlip prepare wrote, or anything ASE reads"
     )
     valid: str | None = Field(None, description="separate validation file; null: split from data.train")
     test: str | None = Field(None, description="separate test file; null: split from data.train")

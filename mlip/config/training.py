@@ -198,6 +198,13 @@ class Training(Section):
     )
     cache_limit: float = Field(4.0, gt=0, description="GB that the kept features may take with cache auto")
 
+    memory_limit: float = Field(
+        8.0,
+        gt=0,
+        description="GB that structures of a store (mlip prepare) may take with their pairs and stored features; if "
+        "all do not fit, they are read while training, shuffled in pools of about two fifths of it",
+    )
+
     @model_validator(mode="after")
     def _agree(self) -> Training:
         if isinstance(self.optimizer, Lbfgs):

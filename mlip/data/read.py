@@ -25,6 +25,7 @@ READERS = {
     "md17_xyz": "mlip.data.md17_xyz",
     "ani_hdf5": "mlip.data.ani_hdf5",
     "input_data": "mlip.data.input_data",
+    "store": "mlip.data.store",
     "ase": "mlip.data.extxyz",
 }
 LARGEST_FORCE = 1e3  # eV/Å; nothing near equilibrium comes close
@@ -43,13 +44,13 @@ def read_structures(path: str | Path, options: ReadOptions = DEFAULT_OPTIONS) ->
     kind = detect_format(path) if options.format == "auto" else options.format
     if kind not in READERS:
         raise ValueError(f"data.format is '{kind}'; expected auto, {', '.join(READERS)}")
-    if kind != "ase":
+    if kind not in ("ase", "store"):
         for name in ("stress_key", "virial_key"):
             if getattr(options, name) is not None:
                 raise ValueError(
                     f"{path}: data.{name} is '{getattr(options, name)}', but a file of format {kind} has no stress"
                 )
-    if options.normalization is not None and kind != "input_data":
+    if options.normalization is not None and kind not in ("input_data", "store"):
         raise ValueError(
             f"{path}: data.normalization is given, but a file of format {kind} is never normalized; only input_data is"
         )
@@ -78,7 +79,9 @@ def detect_format(path: Path) -> str:
             f"(revised MD17), found {listing(keys)}"
         )
     if suffix in (".h5", ".hdf5", ".hdf"):
-        return "ani_hdf5"
+        from mlip.data.store_file import is_store
+
+        return "store" if is_store(path) else "ani_hdf5"
     if suffix == ".xyz" and _is_md17_xyz(path):
         return "md17_xyz"
     if suffix not in (".xyz", ".extxyz") and is_input_data(path):

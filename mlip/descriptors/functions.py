@@ -45,9 +45,10 @@ KINDS: dict[str, type[SymmetryFunction]] = {
 
 
 def function_from_dict(values: dict[str, Any]) -> SymmetryFunction:
-    """The inverse of `SymmetryFunction.as_dict`."""
+    """The inverse of `SymmetryFunction.as_dict`, also of one that went through JSON."""
     values = dict(values)
-    return KINDS[values.pop("kind")](**{**values, "neighbors": tuple(values["neighbors"])})
+    tuples = {"neighbors": tuple(values["neighbors"]), "weights": tuple(map(tuple, values.get("weights", ())))}
+    return KINDS[values.pop("kind")](**{**values, **tuples})
 
 
 def described(functions: Sequence[SymmetryFunction]) -> str:

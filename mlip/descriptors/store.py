@@ -33,6 +33,13 @@ class Rows(NamedTuple):
     jacobian: Float[Tensor, "R 3 B"]  # 1/Å
 
 
+class Stored(NamedTuple):
+    """Features and Jacobians, one for each column set, that were computed before."""
+
+    features: np.ndarray  # (N, D)
+    jacobians: Sequence[np.ndarray]  # (R, 3, B) each, rows sorted by pair
+
+
 class Chosen(NamedTuple):
     """Structures that are taken from a store, and where each one's atoms and pairs begin in what is asked of it."""
 
@@ -104,11 +111,30 @@ class KeptFeatures:
         return taken, rows.center[taken] + atom, rows.pair[taken] + pair
 
 
+class JoinedFeatures(KeptFeatures):
+    """Kept features of structures from several stores, one behind the other."""
+
+    def __init__(self, parts: Sequence[KeptFeatures]) -> None:
+        super().__init__(torch.cat([part.features for part in parts]), (), parts[0]._chosen, 0)
+        self._parts = parts
+
+    def pair_gradients(self, feature_gradients: Float[Tensor, "*K N D"]) -> Float[Tensor, "*K P 3"]:
+        """The products of all parts."""
+        given = feature_gradients.split([len(part.features) for part in self._parts], dim=-2)
+        return torch.cat([part.pair_gradients(g) for part, g in zip(self._parts, given, strict=True)], dim=-2)
+
+    def feature_changes(self, pair_changes: Float[Tensor, "*K P 3"]) -> Float[Tensor, "*K N D"]:
+        """The products of all parts."""
+        given = pair_changes.split([part._pairs for part in self._parts], dim=-2)
+        return torch.cat([part.feature_changes(v) for part, v in zip(self._parts, given, strict=True)], dim=-2)
+
+
 class FeatureStore:
     """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device.
 
     Of each pair it has only the functions that involve its neighbor's element. With a `path` the Jacobians are in that
-    file instead of memory; without `jacobians` only energies can be made of what is kept.
+    file instead of memory; without `jacobians` only energies can be made of what is kept. What is `stored` already is
+    taken as it is instead of computed.
 
     Raises:
         ValueError: the file cannot be written.
@@ -122,18 +148,26 @@ class FeatureStore:
         path: Path | None = None,
         *,
         jacobians: bool = True,
+        stored: Stored | None = None,
     ) -> None:
         device = descriptor.index_of_number.device
         self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
-        layout = _Layout(descriptor, jacobians)
+        layout = Layout(descriptor, jacobians)
         self._pairs_of_kind = [kind.nonzero()[0] for kind in layout.masks(atoms.whole)]
-        self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
+        if stored is None:
+            self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
+        else:
+            self.features = torch.from_numpy(stored.features).to(device)
         structure = atoms.whole.structure.numpy()
         center = atoms.whole.pairs[0].numpy()
         sizes = [(len(p), 3, len(c)) for c, p in zip(layout.columns, self._pairs_of_kind, strict=True)]
-        arrays = [torch.empty(size, dtype=dtype, device=device) for size in sizes] if path is None else []
+        arrays: list[Tensor] = []
         self._file = None
-        if path is not None:
+        if stored is not None:
+            arrays = [torch.from_numpy(jacobian).to(device) for jacobian in stored.jacobians]
+        elif path is None:
+            arrays = [torch.empty(size, dtype=dtype, device=device) for size in sizes]
+        else:
             names = {f"jacobian_{kind}": size for kind, size in enumerate(sizes)}
             self._file = ArrayFile(path, names, torch.empty(0, dtype=dtype).numpy().dtype)
             arrays = [torch.from_numpy(array) for array in self._file.arrays.values()]
@@ -150,6 +184,8 @@ class FeatureStore:
             self.rows.append(rows)
         by_kernels = device.type == "cpu" and has_kernels()
         self._tables = [_arrays(rows) for rows in self.rows] if by_kernels else self.rows
+        if stored is not None:
+            return
         vectors = pair_vectors(atoms.whole)
         for first, last in _portions(center, len(structure)):
             self._fill(descriptor, atoms.whole, vectors, first, last)
@@ -197,7 +233,7 @@ def _several(vectors: Tensor) -> Tensor:
 
 def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jacobians: bool = True) -> int:
     """Memory that a store of these structures takes (bytes)."""
-    layout = _Layout(descriptor, jacobians)
+    layout = Layout(descriptor, jacobians)
     size = len(atoms.whole.numbers) * len(descriptor.functions) * dtype.itemsize
     for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
         size += int(mask.sum()) * (3 * len(columns) * dtype.itemsize + 2 * torch.int32.itemsize)
@@ -206,14 +242,14 @@ def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jac
 
 def products_of(descriptor: ACSF, atoms: Collection) -> Float[np.ndarray, "S"]:
     """For each structure, the functions that its pairs enter, added up over the pairs: the work it makes."""
-    layout = _Layout(descriptor, jacobians=True)
+    layout = Layout(descriptor, jacobians=True)
     of_pair = np.zeros(len(atoms.whole.shifts))
     for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
         of_pair[mask] = len(columns)
     return np.diff(np.concatenate([[0.0], of_pair.cumsum()])[atoms.pair_start])
 
 
-class _Layout:
+class Layout:
     """Which functions a pair enters, by the elements of its center and neighbor; none without Jacobians."""
 
     def __init__(self, descriptor: ACSF, jacobians: bool) -> None:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mlip.model.moments import Moments, moments_of
 from mlip.model.scaling import FLOOR
 
 TOLERANCE = 0.1  # of a range's width, up to which nothing counts: `FeatureRanges.outside` has what led to it
@@ -127,10 +128,11 @@ def unknown_ranges(elements: int, functions: int) -> FeatureRanges:
     return FeatureRanges(-everything, everything)
 
 
-def fitted_ranges(features: Sequence[Float[Tensor, "_ D"]]) -> FeatureRanges:
+def fitted_ranges(features: Sequence[Float[Tensor, "_ D"] | Moments]) -> FeatureRanges:
     """Ranges from the features of each element's atoms in the training set; unknown for an element without atoms."""
-    ranges = unknown_ranges(len(features), features[0].shape[1])
-    for row, values in enumerate(features):
-        if len(values):
-            ranges.lowest[row], ranges.highest[row] = values.amin(dim=0), values.amax(dim=0)
+    known = [moments_of(values) for values in features]
+    ranges = unknown_ranges(len(known), len(known[0].mean))
+    for row, moments in enumerate(known):
+        if moments.atoms:
+            ranges.lowest[row], ranges.highest[row] = moments.lowest, moments.highest
     return ranges

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from mlip.elements import symbol, symbols
 from mlip.structure import Structure
@@ -24,8 +25,17 @@ def fitted_references(structures: Sequence[Structure], elements: Sequence[int], 
         return [0.0] * len(elements)
     energies = np.array([structure.energy for structure in labelled])
     counts = np.array([[int((structure.numbers == z).sum()) for z in elements] for structure in labelled], dtype=float)
+    return references_of_counts(counts, energies, method)
+
+
+def references_of_counts(
+    counts: Float[np.ndarray, "S E"], energies: Float[np.ndarray, "S"], method: str
+) -> list[float]:
+    """The same from the number of atoms of each element in each structure with an energy."""
+    if not len(energies):
+        return [0.0] * counts.shape[1]
     if method == "mean":
-        return [float(energies.sum() / counts.sum())] * len(elements)
+        return [float(energies.sum() / counts.sum())] * counts.shape[1]
     solution: np.ndarray = np.linalg.lstsq(counts, energies, rcond=None)[0]
     return [float(value) for value in solution]
 

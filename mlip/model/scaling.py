@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mlip.model.moments import Moments, moments_of
+
 SCALINGS = ("common", "half", "standard", "minmax", "none")
 FLOOR = 0.01  # of the largest spread; a function that varies less is not amplified more
 
@@ -30,8 +32,8 @@ class FeatureScaling(nn.Module):
         return (features - self.shift.to(features)[element]) / self.scale.to(features)[element]
 
 
-def fitted_scaling(features: Sequence[Float[Tensor, "_ D"]], method: str) -> FeatureScaling:
-    r"""Scaling from the features of each element's atoms in the training set.
+def fitted_scaling(features: Sequence[Float[Tensor, "_ D"] | Moments], method: str) -> FeatureScaling:
+    r"""Scaling from the features, or their moments, of each element's atoms in the training set.
 
     With the spread (standard deviation) :math:`\sigma_d`, its mean over functions :math:`\bar\sigma` and the mean
     :math:`\mu_d`:
@@ -47,17 +49,16 @@ def fitted_scaling(features: Sequence[Float[Tensor, "_ D"]], method: str) -> Fea
     """
     if method not in SCALINGS:
         raise ValueError(f"scaling is '{method}'; known: {', '.join(SCALINGS)}")
-    scaling = FeatureScaling(len(features), features[0].shape[1])
-    for row, values in enumerate(features):
-        if method == "none" or not len(values):
+    known = [moments_of(values) for values in features]
+    scaling = FeatureScaling(len(known), len(known[0].mean))
+    for row, moments in enumerate(known):
+        if method == "none" or not moments.atoms:
             continue
-        values = values.double()
-        lowest = values.amin(dim=0)
-        spread = values.amax(dim=0) - lowest if method == "minmax" else values.std(dim=0, correction=0)
+        spread = moments.highest - moments.lowest if method == "minmax" else moments.deviation
         if spread.max() == 0:
             spread = torch.ones_like(spread)
         floored = spread.clamp(min=FLOOR * float(spread.max()))
-        scaling.shift[row] = lowest if method == "minmax" else values.mean(dim=0)
+        scaling.shift[row] = moments.lowest if method == "minmax" else moments.mean
         scaling.scale[row] = {
             "common": spread.square().mean().sqrt().expand_as(spread),
             "half": torch.sqrt(floored * spread.mean()),

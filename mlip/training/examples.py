@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,8 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mlip.batch import AtomsBatch, Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
-from mlip.descriptors.store import FeatureStore, KeptFeatures
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.store import FeatureStore, KeptFeatures, products_of
 from mlip.structure import Structure
+from mlip.training.loss_weights import Lengths, lengths_of
 
 
 class Examples:
@@ -24,30 +25,36 @@ class Examples:
 
     def __init__(self, structures: Sequence[Structure], cutoff: float, device: torch.device) -> None:
         made = [to_batch(structure, cutoff) for structure in structures]
-        self.atoms = Collection([batch for batch, _ in made])
-        self.labels = collate_labels([labels for _, labels in made])
-        self.device = device
+        self._set(Collection([batch for batch, _ in made]), collate_labels([labels for _, labels in made]), device)
+
+    def _set(self, atoms: Collection, labels: Properties, device: torch.device) -> None:
+        self.atoms, self.labels, self.device = atoms, labels, device
         self.store: FeatureStore | None = None
         self.weights: Float[Tensor, "K S"] | None = (
             None  # how much each structure counts for each member of a committee
         )
+        self.known = known_labels(labels, atoms)
+        self.has_energy, self.has_forces, self.has_stress = self.known.any(dim=1).tolist()
         # About the work that each structure makes: of its pairs, all alike until their functions are known.
-        self.costs: Float[np.ndarray, "S"] = np.diff(self.atoms.pair_start) + 1.0
-        self.has_energy = any(structure.energy is not None for structure in structures)
-        self.has_forces = any(structure.forces is not None for structure in structures)
-        self.has_stress = any(structure.stress is not None for structure in structures)
+        self.costs: Float[np.ndarray, "S"] = np.diff(atoms.pair_start) + 1.0
+
+    @classmethod
+    def of(cls, atoms: Collection, labels: Properties, device: torch.device) -> Examples:
+        """Structures whose pairs and labels are there already."""
+        made = cls.__new__(cls)
+        made._set(atoms, labels, device)
+        return made
+
+    def weigh(self, descriptor: ACSF) -> None:
+        """Learn how much work each structure makes with this descriptor; it is shared out by that."""
+        self.costs = 1.0 + products_of(descriptor, self.atoms)
+
+    def order(self, generator: torch.Generator) -> list[int]:
+        """All structures in a random order, for one epoch."""
+        return torch.randperm(len(self), generator=generator).tolist()
 
     def __len__(self) -> int:
         return len(self.atoms)
-
-    @cached_property
-    def known(self) -> Int[Tensor, "3 S"]:
-        """How many energies, force components and stress components of each structure have a label."""
-        energy, forces, stress, _ = self.labels
-        assert forces is not None and stress is not None
-        by_atom = torch.isfinite(forces).sum(dim=1)
-        of_forces = torch.zeros(len(self), dtype=torch.int64).index_add_(0, self.atoms.whole.structure, by_atom)
-        return torch.stack([torch.isfinite(energy).long(), of_forces, torch.isfinite(stress).sum(dim=(1, 2))])
 
     @property
     def needs_gradients(self) -> bool:
@@ -59,6 +66,11 @@ class Examples:
         """Shortest distance between two atoms (Å), infinite if there are no pairs."""
         lengths = pair_vectors(self.atoms.whole).norm(dim=1)
         return float(lengths.min()) if len(lengths) else float("inf")
+
+    @property
+    def lengths(self) -> Lengths:
+        """What automatic weights of the loss are made of."""
+        return lengths_of(self.atoms.whole)
 
     @property
     def pairs(self) -> int:
@@ -98,3 +110,12 @@ class Examples:
             chunk.append(structure)
         if chunk:
             yield chunk
+
+
+def known_labels(labels: Properties, atoms: Collection) -> Int[Tensor, "3 S"]:
+    """How many energies, force components and stress components of each structure have a label."""
+    energy, forces, stress, _ = labels
+    assert forces is not None and stress is not None
+    by_atom = torch.isfinite(forces).sum(dim=1)
+    of_forces = torch.zeros(len(atoms), dtype=torch.int64).index_add_(0, atoms.whole.structure, by_atom)
+    return torch.stack([torch.isfinite(energy).long(), of_forces, torch.isfinite(stress).sum(dim=(1, 2))])

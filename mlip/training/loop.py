@@ -287,7 +287,7 @@ class Trainer:
     def _order(self) -> list[int]:
         """Structures in the order of the epoch under way, the same whenever it is asked for."""
         generator = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.progress.epoch)
-        return torch.randperm(len(self.train_examples), generator=generator).tolist()
+        return self.train_examples.order(generator)
 
     def _out_of_patience(self) -> bool:
         waited = self.progress.epoch - 1 - max(self.progress.best_epoch, self.stage.first_epoch - 1)

@@ -6,8 +6,11 @@ import logging
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mlip.batch import AtomsBatch, pair_vectors
 from mlip.training.loss import Loss, Term
@@ -17,8 +20,15 @@ logger = logging.getLogger(__name__)
 DISPLACEMENT = 0.1  # of the distance to the nearest neighbor
 
 
-def with_automatic_weights(loss: Loss, names: Collection[str], atoms: AtomsBatch) -> Loss:
-    r"""The loss with the weights of these terms from the structures `atoms`.
+class Lengths(NamedTuple):
+    """What weights are made of."""
+
+    nearest: float  # Å, mean over the atoms of the distance to the nearest neighbor
+    volume: float | None  # Å³, root mean square of the volume per atom of periodic structures
+
+
+def with_automatic_weights(loss: Loss, names: Collection[str], atoms: AtomsBatch | Lengths) -> Loss:
+    r"""The loss with the weights of these terms from the structures `atoms`, or from their lengths.
 
     A weight makes errors of different kind comparable, through the lengths that belong to them: with the mean distance
     d of an atom to its nearest neighbor and the volume V of a structure with n atoms
@@ -35,13 +45,11 @@ def with_automatic_weights(loss: Loss, names: Collection[str], atoms: AtomsBatch
     """
     if not names:
         return loss
-    nearest = nearest_distance(atoms)
-    volume = torch.linalg.det(atoms.cell).abs() / torch.bincount(atoms.structure, minlength=len(atoms.cell))
-    periodic = volume[volume > 0]
+    lengths = atoms if isinstance(atoms, Lengths) else lengths_of(atoms)
     scales = {
-        "energy": 1 / (DISPLACEMENT * nearest),
+        "energy": 1 / (DISPLACEMENT * lengths.nearest),
         "forces": 1.0,
-        "stress": float(periodic.square().mean().sqrt()) / nearest if len(periodic) else 1.0,
+        "stress": 1.0 if lengths.volume is None else lengths.volume / lengths.nearest,
     }
     made: dict[str, Term] = {}
     for name in names:
@@ -51,9 +59,22 @@ def with_automatic_weights(loss: Loss, names: Collection[str], atoms: AtomsBatch
     return replace(loss, **made)
 
 
-def nearest_distance(atoms: AtomsBatch) -> float:
-    """Mean over the atoms of the distance to the nearest neighbor (Å), of those that have one."""
+def lengths_of(atoms: AtomsBatch) -> Lengths:
+    """Those of structures that are all there."""
+    periodic = volumes_per_atom(atoms)
+    volume = float(periodic.square().mean().sqrt()) if len(periodic) else None
+    return Lengths(float(nearest_distances(atoms).mean()), volume)
+
+
+def volumes_per_atom(atoms: AtomsBatch) -> Float[Tensor, "_"]:
+    """Volume per atom (Å³) of each structure that has a volume."""
+    volume = torch.linalg.det(atoms.cell).abs() / torch.bincount(atoms.structure, minlength=len(atoms.cell))
+    return volume[volume > 0]
+
+
+def nearest_distances(atoms: AtomsBatch) -> Float[Tensor, "_"]:
+    """Distance to the nearest neighbor (Å) of each atom that has one."""
     lengths = pair_vectors(atoms).norm(dim=1)
     nearest = lengths.new_full((len(atoms.numbers),), math.inf)
     nearest = nearest.scatter_reduce(0, atoms.pairs[0], lengths, "amin")
-    return float(nearest[nearest.isfinite()].mean())
+    return nearest[nearest.isfinite()]

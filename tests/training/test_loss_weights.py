@@ -11,7 +11,7 @@ from mlip.batch import collate, to_batch
 from mlip.configfile import parse_config
 from mlip.structure import Structure
 from mlip.training.loss import Loss, Term
-from mlip.training.loss_weights import nearest_distance, with_automatic_weights
+from mlip.training.loss_weights import lengths_of, with_automatic_weights
 
 LOSS = Loss(Term(7.0), Term(8.0), Term(9.0))
 ALL = ("energy", "forces", "stress")
@@ -35,7 +35,8 @@ def weights(loss):
 
 def test_nearest_distance_by_hand():
     atoms = atoms_of(chain([2.0, 3.0]), chain([1.0, 4.5]), chain([9.0]))
-    assert nearest_distance(atoms) == pytest.approx((2 + 2 + 3 + 1 + 1 + 4.5) / 6, rel=1e-14), "lone atoms do not count"
+    nearest = lengths_of(atoms).nearest
+    assert nearest == pytest.approx((2 + 2 + 3 + 1 + 1 + 4.5) / 6, rel=1e-14), "lone atoms do not count"
 
 
 def test_weights_by_hand():
