@@ -172,13 +172,13 @@ def _can_go_on(path: Path, plan: dict[str, Any], overwrite: bool) -> bool:
         if overwrite:
             return False
         raise ValueError(
-            f"{path}: exists already, and is no store to go on with ({error}). Replace it: --force"
+            f"{path}: exists already, and is no store to go on with ({error}). Replace it: --overwrite"
         ) from error
     if found and not overwrite:
         shown = ["other data" if text.startswith("data ") else text for text in found]
         raise ValueError(
             f"{path}: exists already and was made from something else; now it would be {'; '.join(shown)}. "
-            "Replace it: --force, or choose another file: --output"
+            "Replace it: --overwrite, or choose another file: --output"
         )
     return not found
 
