@@ -191,7 +191,7 @@ def _fit(
     chosen = config.training.optimizer.model_dump()
     trainer = Trainer(
         potential,
-        lambda weights: make_optimizer(weights=weights, **chosen),
+        lambda weights: make_optimizer(weights=weights, ranks=ranks, **chosen),
         examples["train"],
         examples["valid"],
         plan_of(config, examples["train"].lengths),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from mlip.stopping import StopSignals
-from mlip.training.distributed import Ranks
+from mlip.training.distributed import Ranks, Wish
 from mlip.training.examples import Examples
 from mlip.training.loss import Loss, LossTerms
 from mlip.training.step import Step
@@ -21,8 +20,8 @@ class BatchLoss:
 
     .. math:: L = \sum_r \sum_t \frac{w_t}{n_t(B)} \sum_{i \in B_r} \ell_t(i)
 
-    with the number :math:`n_t(B)` of components that have a label, of each term t. The others hear of `signals` of
-    this rank.
+    with the number :math:`n_t(B)` of components that have a label, of each term t. The others hear what this
+    rank would do after the step: `wish`.
     """
 
     def __init__(
@@ -32,9 +31,9 @@ class BatchLoss:
         structures: Sequence[int],
         loss: Loss,
         ranks: Ranks,
-        signals: StopSignals,
+        wish: Callable[[], Wish],
     ) -> None:
-        self.step, self.examples, self.loss, self.ranks, self.signals = step, examples, loss, ranks, signals
+        self.step, self.examples, self.loss, self.ranks, self.wish = step, examples, loss, ranks, wish
         mine = ranks.share(structures, examples.costs)
         self._known = None if ranks.alone else examples.known[:, list(structures)].sum(dim=1).tolist()
         self._taken = examples.take(mine) if mine else None
@@ -59,4 +58,4 @@ class BatchLoss:
                 weights=self._weights,
                 known=self._known,
             )
-        return self.ranks.add_up_step(table.weights.grad, terms, self.signals.number)
+        return self.ranks.add_up_step(table.weights.grad, terms, self.wish())
