@@ -93,17 +93,18 @@ class SharedSOAP(SOAP):
         (group,) = self.param_groups
         if not 1 < n <= group["longest"]:
             return None
-        mine = [(run, found[axis]) for run, found in zip(self._runs, sides, strict=True) if run.stack == s]
+        found = [(run, pair[axis]) for run, pair in zip(self._runs, sides, strict=True) if run.stack == s]
+        mine = [(run, side) for run, side in found if side is not None]
         if self._alike[s]:
             count = len(mine[0][1])
         joined = self._given.new_zeros(count, n, n)
-        for run, found in mine:
+        for run, side in mine:
             if self._gives(s):
-                joined[run.first : run.first + len(found)] = found
+                joined[run.first : run.first + len(side)] = side
         self._ranks.add_up(joined)
         return joined
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take this rank's part of what a single process would have."""
         state = dict(state_dict["state"].get(0, {}))
         for name in state.keys() & {"curvatures", "bases"}:
