@@ -159,7 +159,7 @@ def _train(options: argparse.Namespace) -> int:
                 begin = requeue.begin_or_resume if options.requeue else run.train
                 results = begin(config, quiet=quiet, ranks=ranks)
     except Stopped as stop:
-        if ranks.first or not ranks.agreed(stop.number):
+        if ranks.first or not ranks.stop_together:
             begun = folder is not None and (Path(folder) / run.CONFIG_FILE).is_file()
             by_name = begun and not options.requeue
             cure = f"go on with: mlip train --resume {folder}" if by_name else "give the same command again"

@@ -125,6 +125,11 @@ class Ranks:
         agreed, self._agreed = self._agreed, self._agreed._replace(save=False)
         return agreed
 
+    @property
+    def stop_together(self) -> bool:
+        """Whether a signal stops all ranks at the same step."""
+        return self.alone or self._agreed.signal > 0
+
     def gathered(self, value: Any) -> list[Any]:
         """The values of all ranks, in their order."""
         if self.alone:
@@ -188,7 +193,7 @@ def joined() -> Iterator[Ranks]:
         yield ranks
         ranks.wait()
     except BaseException as error:
-        if isinstance(error, Stopped) and ranks.agreed(Wish(error.number)).signal:
+        if isinstance(error, Stopped) and ranks.stop_together:
             watch.end()
         else:
             watch.fail()
