@@ -84,7 +84,7 @@ def test_functions_chosen_from_the_data_are_the_same_config(tmp_path, monkeypatc
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGUSR1, 75), (signal.SIGTERM, 143)])
 def test_a_signal_before_the_first_step(tmp_path, monkeypatch, number, status):
     """Reading and preparing may take minutes; a job that is warned then is to be queued again as well."""
-    monkeypatch.setattr("mlip.run.prepare", lambda *unused: signal.raise_signal(number))
+    monkeypatch.setattr("mlip.run.prepare", lambda *unused, **named: signal.raise_signal(number))
     outcome = train(tmp_path, ETHANOL, *SHORT, options=REQUEUE)
     assert outcome.status == status and "give the same command again" in outcome.err, outcome
     assert not (tmp_path / "run").exists()
