@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,7 +28,6 @@ from mlip.assembly import plan_of
 from mlip.config import Config
 from mlip.config.training import Adam, Muon, Soap
 from mlip.data.store_file import StoreFile
-from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import configure_cpu
 from mlip.model.potential import Potential
@@ -39,7 +39,7 @@ from mlip.training.distributed import ALONE, Ranks, balanced, joined
 from mlip.training.examples import Examples
 from mlip.training.loop import Trainer
 from mlip.training.optimizers import make_optimizer
-from mlip.training.pools import Source
+from mlip.training.pools import PER_ATOM, PER_PAIR, PER_STRUCTURE, Source
 from mlip.training.streamed import StreamedExamples, Window
 
 OPTIMIZERS = {"adam": Adam(name="adam"), "soap": Soap(name="soap"), "muon": Muon(name="muon")}
@@ -47,6 +47,7 @@ SQUEEZED = 0.8  # of the distances in the crystal that the molecule is cut from
 JITTER = 0.05  # Å
 MOST_KEPT = 6e8  # bytes of kept features that are measured with
 FLOPS_PER_WEIGHT = 12  # of an atom: energy, its gradients, and the second pass of both, a product and a sum each
+CHUNKS, POOLS = 16, 4  # of a store
 SENT = 70 * 8  # bytes of a step's message besides the gradient: losses, and a place for each signal
 
 
@@ -146,22 +147,32 @@ def compute_times(made: Workload, sizes: Sequence[int], budget: float) -> dict[s
     """
     device = made.potential.device
     found: dict[str, dict[int, float]] = {"kept": {}, "recomputed": {}, "host": {}}
-    plain, kept = made.examples, made.examples
+    plain = made.examples
     trainer = trainer_of(made, plain, "adam")
-    dtype = made.potential.dtype
-    most = [size for size in sizes if size * bytes_needed(made.potential.descriptor, plain.atoms, dtype)
-            <= MOST_KEPT * len(made.structures)]  # fmt: skip
-    few = Examples(made.structures[: max(most)], made.potential.cutoff, device)
-    few.store = FeatureStore(made.potential.descriptor, few.atoms, dtype)
-    kept = few
+    each = kept_bytes(made)
+    most = max(1, *(size for size in sizes if size * each <= MOST_KEPT))
+    kept = Examples(made.structures[:most], made.potential.cutoff, device)
+    kept.store = FeatureStore(made.potential.descriptor, kept.atoms, made.potential.dtype)
     for size in sizes:
         batch = np.random.default_rng(size).permutation(len(plain))[:size].tolist()
         found["host"][size] = seconds_of(lambda batch=batch: plain.take(batch), budget / 4)
         found["recomputed"][size] = seconds_of(batch_loss(trainer, plain, batch), budget, device=device)
-        if size in most:
+        if size <= most:
             batch = np.random.default_rng(size).permutation(len(kept))[:size].tolist()
             found["kept"][size] = seconds_of(batch_loss(trainer, kept, batch), budget, device=device)
     return found
+
+
+def kept_bytes(made: Workload) -> float:
+    """Of the kept features of one structure."""
+    atoms = made.examples.atoms
+    return bytes_needed(made.potential.descriptor, atoms, made.potential.dtype) / len(atoms)
+
+
+def plain_bytes(made: Workload) -> float:
+    """Of one structure and its pairs in a rank's memory, without features."""
+    examples = made.examples
+    return PER_STRUCTURE + (PER_ATOM * len(examples.atoms.whole.numbers) + PER_PAIR * examples.pairs) / len(examples)
 
 
 def sharing_times(costs: np.ndarray, batches: Sequence[int], ranks: int, budget: float) -> dict[int, float]:
@@ -211,7 +222,8 @@ def step_launches(made: Workload) -> int:
     return counted.count
 
 
-class OptimizerCost(NamedTuple):
+@dataclass(frozen=True)
+class OptimizerCost:
     """Of a mean step: measured seconds, operations, and edges of the matrices factored in it, added up."""
 
     seconds: float
@@ -247,51 +259,49 @@ def optimizer_costs(made: Workload, steps: int) -> dict[str, OptimizerCost]:
 
 
 def store_figures(made: Workload, folder: Path, batch: int, *, features: bool) -> dict[str, float]:
-    """Reading a store: bytes of a structure, bytes per second checked, not checked, and made into examples."""
+    """Of a store: structures per second into it, bytes of one, and bytes per second out of it.
+
+    "checked" and "unchecked" are what is read, with checksums, as in the first epoch, and without; "unpacked" is what
+    becomes examples; "streamed" are structures per second of steps with a batch of so many that read meanwhile.
+    """
     path = folder / f"{made.name}_{features}.h5"
-    descriptor = made.potential.descriptor.to("cpu")
+    descriptor = made.potential.descriptor
     count = len(made.structures)
-    chunk = max(1, count // 8)
     began = time.perf_counter()
-    write_store(path, made.structures, content_of(descriptor, features=features), chunk=chunk)
+    write_store(path, made.structures, content_of(descriptor, features=features), chunk=max(1, count // CHUNKS))
     found = {"prepare": count / (time.perf_counter() - began)}
     with StoreFile(path) as file:
         size = path.stat().st_size
+        found["bytes"] = size / count
         for name in ("checked", "unchecked"):
             began = time.perf_counter()
             for part in range(file.chunks):
                 for quantity in file.quantities:
                     file.read_chunk(quantity, part)
             found[name] = size / (time.perf_counter() - began)
-        examples = streamed(file, made, descriptor if features else None)
+        source = Source(file, made.potential.device, descriptor if features else None)
+        source.read(np.arange(1))
         began = time.perf_counter()
-        taken = 0
-        order = examples.order(torch.Generator().manual_seed(1))
+        for places in np.array_split(np.arange(count), POOLS):
+            source.read(places)
+        found["unpacked"] = size / (time.perf_counter() - began)
+        examples = streamed(source, made)
+        trainer = trainer_of(made, made.examples, "adam")
+        order = examples.order(torch.Generator().manual_seed(2))
+        began = time.perf_counter()
         for first in range(0, count, batch):
-            taken += len(examples.take(order[first : first + batch])[0].cell)
-        found |= {"unpacked": size * taken / count / (time.perf_counter() - began), "bytes": size / count}
-        found |= streamed_steps(made, examples, batch)
-    made.potential.to(made.potential.device)
+            batch_loss(trainer, examples, order[first : first + batch])()
+        found["streamed"] = count / (time.perf_counter() - began)
     return found
 
 
-def streamed(file: StoreFile, made: Workload, descriptor: ACSF | None) -> StreamedExamples:
-    """All structures of a store, in pools of a quarter of it."""
-    source = Source(file, made.potential.device, descriptor)
-    places = np.arange(len(file))
-    known = torch.ones(3, len(file), dtype=torch.int64)
+def streamed(source: Source, made: Workload) -> StreamedExamples:
+    """All structures of a store, in pools."""
+    places = np.arange(len(source.file))
+    known = torch.ones(3, len(places), dtype=torch.int64)
     known[1], known[2] = 3 * len(made.structures[0]), 0
-    return StreamedExamples(Window(source), places, int(source.bytes_per_structure.sum() / 4) + 1, known)
-
-
-def streamed_steps(made: Workload, examples: StreamedExamples, batch: int) -> dict[str, float]:
-    """Structures per second of steps whose examples are read meanwhile."""
-    trainer = trainer_of(made, made.examples, "adam")
-    order = examples.order(torch.Generator().manual_seed(2))
-    began = time.perf_counter()
-    for first in range(0, len(order), batch):
-        batch_loss(trainer, examples, order[first : first + batch])()
-    return {"streamed": len(order) / (time.perf_counter() - began)}
+    pool = int(source.bytes_per_structure.sum() / POOLS) + 1
+    return StreamedExamples(Window(source), places, pool, known)
 
 
 def spawned(ranks: int, request: dict[str, Any], folder: Path, seconds: float = 600) -> dict[str, Any]:
@@ -309,6 +319,8 @@ def spawned(ranks: int, request: dict[str, Any], folder: Path, seconds: float = 
     for rank in range(ranks):
         meeting = {"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": rank, "MASTER_PORT": port}
         environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", **{name: str(n) for name, n in meeting.items()}}
+        if request["device"] == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         command = [sys.executable, __file__, str(asked), str(answer)]
         started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     try:

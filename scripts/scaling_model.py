@@ -44,6 +44,7 @@ class Line:
     each: float
 
     def __call__(self, n: float) -> float:
+        """Seconds of n."""
         return self.fixed + self.each * n
 
 
@@ -96,10 +97,13 @@ class Files:
     node: float = math.inf  # bytes/s
     total: float = math.inf  # bytes/s
     per_node: int = 8
+    shared: bool = False  # if each rank read no more than its share, which is not so
 
     def __call__(self, size: float, ranks: int) -> float:
-        """Seconds until every rank has read so many bytes."""
+        """Seconds until the ranks have read so many bytes: every rank all of them, or each its share."""
         nodes = math.ceil(ranks / self.per_node)
+        if self.shared:
+            return max(size / ranks / self.rank, size / nodes / self.node, size / self.total)
         return max(size / self.rank, size / self.node, nodes * size / self.total)
 
 
