@@ -47,7 +47,8 @@ SQUEEZED = 0.8  # of the distances in the crystal that the molecule is cut from
 JITTER = 0.05  # Å
 MOST_KEPT = 6e8  # bytes of kept features that are measured with
 FLOPS_PER_WEIGHT = 12  # of an atom: energy, its gradients, and the second pass of both, a product and a sum each
-CHUNKS, POOLS = 16, 4  # of a store
+CHUNKS, POOLS = 16, 8  # of a store
+IN_A_ROW = 10  # steps, because SOAP renews its bases in every tenth
 SENT = 70 * 8  # bytes of a step's message besides the gradient: losses, and a place for each signal
 
 
@@ -231,8 +232,8 @@ class OptimizerCost:
     factored: float
 
 
-def optimizer_costs(made: Workload, steps: int) -> dict[str, OptimizerCost]:
-    """Mean of so many steps, a multiple of ten, because SOAP renews its bases in every tenth."""
+def optimizer_costs(made: Workload, repeats: int) -> dict[str, OptimizerCost]:
+    """Of so many times ten steps."""
     examples = Examples(made.structures[:4], made.potential.cutoff, made.potential.device)
     found = {}
     for name in OPTIMIZERS:
@@ -240,21 +241,16 @@ def optimizer_costs(made: Workload, steps: int) -> dict[str, OptimizerCost]:
         weights = trainer.step.weights.weights
 
         def work(trainer: Trainer = trainer, weights: torch.nn.Parameter = weights) -> None:
-            weights.grad.normal_()  # type: ignore[union-attr]
-            trainer.optimizer.step()
+            for _ in range(IN_A_ROW):
+                weights.grad.normal_()  # type: ignore[union-attr]
+                trainer.optimizer.step()
 
-        for _ in range(11):
-            work()
-        began = time.perf_counter()
-        for _ in range(steps):
-            work()
-        if weights.is_cuda:
-            torch.cuda.synchronize()
-        seconds = (time.perf_counter() - began) / steps
+        work()
+        seconds = seconds_of(work, 0.0, repeats, weights.device) / IN_A_ROW
         with Launches() as counted:
-            for _ in range(10):
-                work()
-        found[name] = OptimizerCost(seconds, counted.count / 10, sum(counted.factored) / 10)
+            work()
+        launches, factored = counted.count / IN_A_ROW - 1, sum(counted.factored) / IN_A_ROW  # less the random gradient
+        found[name] = OptimizerCost(seconds, launches, factored)
     return found
 
 
@@ -357,17 +353,11 @@ def of_ranks(ranks: Ranks, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def together(ranks: Ranks, work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Mean seconds of a work that all ranks do so many times, from when the first begins to when the last ends."""
-    for _ in range(3):
-        work()
+    """Median seconds of a work that all ranks do at the same time, on the slowest of them; so many times ten."""
+    work()
     ranks.wait()
-    began = time.perf_counter()
-    for _ in range(repeats):
-        work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    ranks.wait()
-    return (time.perf_counter() - began) / repeats
+    seconds = seconds_of(lambda: [work() for _ in range(IN_A_ROW)], 0.0, repeats, device) / IN_A_ROW
+    return max(ranks.gathered(seconds))
 
 
 def line_of(times: dict[int, float]) -> Line:
