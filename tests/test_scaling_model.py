@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -137,3 +139,12 @@ def test_the_same_device_again():
     faster = model.on_device(here, host, 5e-4, 5e-5, launches=100, launch=1e-5)
     assert faster.fixed == pytest.approx(1e-4 + 1e-3, rel=1e-12)
     assert faster.each == pytest.approx(1e-5 + (2e-3 - 1e-5) / 10, rel=1e-12)
+
+
+def test_the_page_names_options_that_exist():
+    script = PATH.with_name("benchmark_scaling.py")
+    page = (PATH.parents[1] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    known = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, timeout=120).stdout
+    named = set(re.findall(r"--[a-z][a-z-]+", page))
+    assert {"--quick", "--figure"} <= named
+    assert named <= set(re.findall(r"--[a-z][a-z-]+", known))
