@@ -70,6 +70,19 @@ def stopping_at_once() -> Iterator[None]:
         _exchanged(handlers)
 
 
+@contextmanager
+def warning_held() -> Iterator[None]:
+    """While entered, SIGUSR1 waits; processes that are started meanwhile never get it."""
+    if WARNING is None:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [WARNING])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _polite() -> list[int]:
     """The signals besides Ctrl-C."""
     return [signal.SIGTERM, *([] if WARNING is None else [WARNING])]
