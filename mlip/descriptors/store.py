@@ -126,11 +126,11 @@ class KeptFeatures:
     def _of_batch(self, rows: Rows | BatchRows) -> BatchRows:
         if isinstance(rows, BatchRows):
             return rows
-        taken = torch.from_numpy(ranges(rows.start, self._chosen.structure)).to(rows.pair.device)
+        pairs, centers, columns, jacobian = map(torch.as_tensor, rows[1:])  # those for kernels are arrays
+        taken = torch.from_numpy(ranges(rows.start, self._chosen.structure)).to(pairs.device)
         counts = np.diff(rows.start)[self._chosen.structure]
         atom, pair = (torch.from_numpy(np.repeat(first, counts)).to(taken.device) for first in self._chosen[1:])
-        jacobian = rows.jacobian.index_select(0, taken)
-        return BatchRows(rows.pair[taken] + pair, rows.center[taken] + atom, rows.columns, jacobian)
+        return BatchRows(pairs[taken] + pair, centers[taken] + atom, columns, jacobian.index_select(0, taken))
 
 
 class JoinedFeatures(KeptFeatures):
