@@ -5,10 +5,10 @@
 
 Trains the potential of configs/ethanol.yaml for some epochs, or takes one that is there, and compares predictions for
 structures that it was not trained on with those of the same weights in float64. On a CPU the rounding is emulated: TF32
-rounds the factors of matrix products to 10 bits of mantissa and adds up in float32; bfloat16 (7 bits) and float16 (10
-bits, and the range of float16) round what comes out as well, and products of a matrix and a vector too, as torch's
-autocast does. Elementwise operations stay in float32, so that half precision throughout would be worse. On a GPU
-float32 and TF32 are what the device does. The last line is a JSON object with every figure.
+rounds the factors of matrix products to 10 bits of mantissa, or cuts the others off, and adds up in float32; bfloat16
+(7 bits) and float16 (10 bits, and the range of float16) round what comes out as well, and products of a matrix and a
+vector too, as torch's autocast does. Elementwise operations stay in float32, so that half precision throughout would be
+worse. On a GPU float32 and TF32 are what the device does. The last line is a JSON object with every figure.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ VECTOR = {"aten::addmv": (1, 2), "aten::mv": (0, 1)}  # never in tensor cores
 def tf32(tensor: Tensor) -> Tensor:
     """The nearest number with 10 bits of mantissa; of two the one away from zero, as NVIDIA's conversion (rna)."""
     return ((tensor.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+def cut_off(tensor: Tensor) -> Tensor:
+    """The same without its other bits."""
+    return (tensor.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
 
 
 def rounded_to(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
@@ -87,10 +92,12 @@ def ways_of(device: torch.device) -> dict[str, Way]:
         real = device.type == "cuda"
         return Way(arithmetic(device, tf32=True) if real else RoundedProducts(tf32, results=False), kept)
 
+    emulated = {} if device.type == "cuda" else {"TF32, cut off": Way(RoundedProducts(cut_off, results=False))}
     return {
         "float32": Way(arithmetic(device)),
         "TF32": rounded(False),
         "TF32, kept features": rounded(True),
+        **emulated,
         "float16": Way(RoundedProducts(rounded_to(torch.float16), results=True)),
         "bfloat16": Way(RoundedProducts(rounded_to(torch.bfloat16), results=True)),
     }
