@@ -230,14 +230,14 @@ class FeatureStore:
         pairs = torch.stack([whole.pairs[0, begin:end].to(device) - first, neighbor])
         local = vectors[begin:end].to(device)
         backend = fastest(descriptor, device)
-        self.features[first:last] = backend(numbers, pairs, local)[: last - first]
+        self.features[first:last].copy_(backend(numbers, pairs, local)[: last - first])  # onto the host as well
         if not self.rows:
             return
         jacobian = backend.jacobian(numbers, pairs, local)
         for rows, kind in zip(self.rows, self._pairs_of_kind, strict=True):
             a, b = np.searchsorted(kind, [begin, end])
             chosen = torch.from_numpy(kind[a:b] - begin).to(device)
-            rows.jacobian[a:b] = jacobian.index_select(0, chosen).index_select(2, rows.columns)  # also onto the host
+            rows.jacobian[a:b].copy_(jacobian.index_select(0, chosen).index_select(2, rows.columns))
 
     def take(self, structures: Sequence[int]) -> KeptFeatures:
         """Kept features of these structures, in this order."""
