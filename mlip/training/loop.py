@@ -197,8 +197,8 @@ class Trainer:
                 self.plan.schedule.forget()
         for first in steps[self.progress.step :]:
             rate = self._rate(self.progress.step / len(steps))
-            if self.train_examples.store:
-                self.train_examples.store.read_ahead(order[first + size : first + 2 * size])
+            following = self.ranks.share(order[first + size : first + 2 * size], self.train_examples.costs)
+            self.train_examples.read_ahead(following)
             terms = self._step(order[first : first + size], rate)
             sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
