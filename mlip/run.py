@@ -173,7 +173,7 @@ def _run(
     if not ranks.alone:
         for part in ready.examples.values():
             part.weigh(ready.descriptor)
-    with kept_features(ready.config, ready.descriptor, ready.examples):
+    with kept_features(ready.config, ready.descriptor, ready.examples, ranks):
         return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 
 
