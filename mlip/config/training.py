@@ -196,8 +196,17 @@ class Training(Section):
         description="where features and Jacobians are kept: memory, a file in run.dir while the run lasts (disk), or "
         "nowhere, each step computing them (off); auto: memory if they fit the limit, else off",
     )
-    cache_limit: float = Field(4.0, gt=0, description="GB that the kept features may take with cache auto")
-
+    cache_limit: float = Field(
+        4.0,
+        gt=0,
+        description="GB that the kept features may take with cache auto; once for all ranks of a machine, which share "
+        "them, with GPUs for each",
+    )
+    ranks_share: Literal["structures", "members"] = Field(
+        "structures",
+        description="what several ranks share out: the structures of each batch, or the members of a committee, each "
+        "rank training some on whole batches (no more ranks than members; no gradients are exchanged)",
+    )
     memory_limit: float = Field(
         8.0,
         gt=0,
@@ -208,6 +217,11 @@ class Training(Section):
     @model_validator(mode="after")
     def _agree(self) -> Training:
         if isinstance(self.optimizer, Lbfgs):
+            if self.ranks_share == "members":
+                raise ValueError(
+                    "training.optimizer is lbfgs, whose line search is one for all members of a committee; "
+                    "set training.ranks_share=structures"
+                )
             if self.schedule.name != "constant" or self.gradient_clip is not None:
                 raise ValueError(
                     "training.optimizer is lbfgs, whose line search finds the length of a step; "

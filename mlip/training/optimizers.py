@@ -27,7 +27,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 def make_optimizer(name: str, weights: WeightTable, learning_rate: float, **options: Any) -> Optimizer:
     """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...)."""
     if name == "soap":
-        return SOAP(weights.weights, weights.matrices(), lr=learning_rate, sharing=weights.sharing(), **options)
+        options |= {"sharing": weights.sharing(), "members": weights.members}
+        return SOAP(weights.weights, weights.matrices(), lr=learning_rate, **options)
     if name == "muon":
         return Muon(weights.weights, weights.matrices(), lr=learning_rate, **options)
     if name == "lbfgs":

@@ -16,7 +16,7 @@ from mlip.model.checkpoint import load_content
 from mlip.run import resume, train
 from mlip.training.distributed import balanced
 from mlip.training.launch import Launch, first_host, launch_of
-from training.ranks import as_srun, ended, started, trained
+from training.ranks import DESCRIPTOR, as_srun, ended, forked, started, trained
 
 ADAM = {"name": "adam"}
 TRAININGS = {
@@ -37,7 +37,17 @@ TRAININGS = {
         "epochs": 6,
     },
     "bootstrap committee": {"optimizer": ADAM},
+    "bootstrap committee by members": {"optimizer": ADAM, "ranks_share": "members", "gradient_clip": 5.0, "ema": 0.9},
+    "soap committee by members": {
+        "ranks_share": "members",
+        "average_last": 0.6,
+        "solve_last_layer": True,
+        "epochs": 5,
+        "optimizer": {"name": "soap", "basis_every": 3},
+    },
+    "muon committee by members": {"optimizer": {"name": "muon"}, "ranks_share": "members", "cache": "off"},
 }
+BY_TWO = ("plateau, patience, second stage", "soap committee by members", "bootstrap committee")
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +65,14 @@ def data(tmp_path_factory, request):
 
 
 def values_of(data, folder, name, **run):
-    members = 2 if "committee" in name else 1
+    members = 5 if "by members" in name else 2 if "committee" in name else 1
     return {
         "run": {"dir": str(folder), "device": "cpu", "dtype": "float64", **run},
         "data": {"train": str(data), "split": {"valid": 6, "test": 3}},
         "model": {
-            "descriptor": [
-                {"set": "radial", "cutoff": 3.5, "count": 3},
-                {"set": "angular", "cutoff": 3.0, "shells": 1, "angles": 2},
-            ],
+            "descriptor": DESCRIPTOR,
             "networks": {"hidden": [5]},
-            "committee": {"members": members, "subsets": "bootstrap" if members > 1 else "all"},
+            "committee": {"members": members, "subsets": "bootstrap" if "bootstrap" in name else "all"},
         },
         "training": {"epochs": 4, "batch_size": 8, **TRAININGS[name]},
     }
@@ -97,23 +104,22 @@ def assert_same(folder, other):
 def by_one(data, tmp_path_factory):
     """Each training by a single process."""
     folder = tmp_path_factory.mktemp("one")
-    for n, name in enumerate(TRAININGS):
-        train(parse_config(values_of(data, folder / str(n), name), "test"), quiet=True)
+    for name in TRAININGS:
+        train(parse_config(values_of(data, folder / name, name), "test"), quiet=True)
     return folder
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_ranks_train_what_one_process_trains(size, data, by_one, tmp_path):
-    configs = [values_of(data, tmp_path / str(n), name) for n, name in enumerate(TRAININGS)]
-    trained(size, configs, tmp_path / "configs.json")
-    for n in range(len(TRAININGS)):
-        assert_same(tmp_path / str(n), by_one / str(n))
+@pytest.mark.parametrize(("size", "names"), [(2, BY_TWO), (4, tuple(TRAININGS))])
+def test_ranks_train_what_one_process_trains(size, names, data, by_one, tmp_path):
+    trained(size, [values_of(data, tmp_path / name, name) for name in names], tmp_path / "configs.json")
+    for name in names:
+        assert_same(tmp_path / name, by_one / name)
 
 
 def command(values, tmp_path, *overrides):
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
-    return ["-m", "mlip", "train", file, *overrides]
+    return ["train", file, *overrides]
 
 
 def test_stopped_on_one_rank_and_resumed_by_another_number(data, by_one, tmp_path):
@@ -121,7 +127,7 @@ def test_stopped_on_one_rank_and_resumed_by_another_number(data, by_one, tmp_pat
     name = "adam, averaged, clipped"
     longer = ("training.epochs=4000", "training.schedule={name: constant}")
     folder = tmp_path / "run"
-    processes = started(2, command(values_of(data, folder, name), tmp_path, *longer), as_srun)
+    processes = started(2, ["-m", "mlip", *command(values_of(data, folder, name), tmp_path, *longer)], as_srun)
     limit = time.monotonic() + 60
     while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
         time.sleep(0.01)
@@ -146,14 +152,14 @@ def test_a_failure_ends_all_with_one_message(data, tmp_path):
     """An error on all ranks is said once; one that only the first has, while the others wait for it, too."""
     values = values_of(data, tmp_path / "run", "lbfgs")
     values["data"]["train"] = "nowhere.xyz"
-    found = ended(started(2, command(values, tmp_path)), 60)
+    found = ended(forked(2, command(values, tmp_path)), 60)
     assert [status for status, *_ in found] == [2, 2]
     assert "".join(err for *_, err in found).count("mlip: error:") == 1
     values = values_of(data, tmp_path / "run", "lbfgs", tensorboard=False)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "split.json").mkdir()  # the first rank cannot write there
     began = time.monotonic()
-    found = ended(started(2, command(values, tmp_path)), 60)
+    found = ended(forked(2, command(values, tmp_path)), 60)
     assert [status for status, *_ in found] == [2, 2], found
     assert "".join(err for *_, err in found).count("mlip: error:") == 1
     assert "split.json" in found[0][2] and found[1][2] == "" and time.monotonic() - began < 50
@@ -162,7 +168,7 @@ def test_a_failure_ends_all_with_one_message(data, tmp_path):
 def test_a_killed_rank_ends_the_others(data, tmp_path):
     folder = tmp_path / "run"
     overrides = ("training.epochs=4000", "training.schedule={name: constant}")
-    processes = started(2, command(values_of(data, folder, "adam, averaged, clipped"), tmp_path, *overrides))
+    processes = forked(2, command(values_of(data, folder, "adam, averaged, clipped"), tmp_path, *overrides))
     limit = time.monotonic() + 60
     while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
         time.sleep(0.01)
