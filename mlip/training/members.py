@@ -84,7 +84,7 @@ class OwnMembers:
 
         def own(parts: Sequence[Tensor]) -> Tensor:
             each = len(parts[0]) // self.count
-            return parts[0][self.first * each : self.last * each]
+            return parts[0][self.first * each : self.last * each].clone()  # optimizers count from where it begins
 
         found: dict[str, Any] = _changed([state], own, self._sharing) if self.shared else state
         return found

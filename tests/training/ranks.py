@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import multiprocessing
 import os
@@ -9,7 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import pytest
 
 UNSET = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 DESCRIPTOR = [
@@ -56,13 +60,17 @@ class Fork:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def poll(self) -> int | None:
         return self._process.exitcode
 
     returncode = property(poll)
 
     def send_signal(self, number: int) -> None:
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         self._process.kill()
@@ -117,3 +125,38 @@ def trained(size: int, configs, file: Path) -> None:
     file.write_text(json.dumps(configs), encoding="utf-8")
     found = ended(forked(size, ["configs", file]))
     assert all(status == 0 for status, *_ in found), found
+
+
+def under_way(processes, folder: Path) -> None:
+    """Wait until an epoch of a run is done."""
+    limit = time.monotonic() + 100
+    while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
+def command(values, tmp_path, *overrides):
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
+    return ["train", file, *overrides]
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def results(folder):
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    del found["seconds"]
+    return found
+
+
+def assert_same(folder, other):
+    one, two = rows(folder), rows(other)
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-6, abs=1e-12)
+    one, two = results(folder), results(other)
+    assert one.keys() == two.keys()
+    for part in one:
+        assert one[part] == pytest.approx(two[part], rel=1e-6, abs=1e-12)
