@@ -23,16 +23,20 @@ def arrays_on_disk(ranks: Ranks, path: Path, shapes: Mapping[str, tuple[int, ...
     path = path.with_name(f"{path.name}.{first}")  # machines may see the same folder
     file = file_on_disk(path, bytes_of(shapes, dtype)) if ranks.rank == first else None
     ranks.wait()
+    problem = None
     try:
         file = os.open(path, os.O_RDWR) if file is None else file
     except OSError as error:
-        raise ValueError(
+        problem = (
             f"{path}: made by rank {first}, cannot be opened by rank {ranks.rank} ({error.strerror}). "
             "Set training.cache=memory or off"
-        ) from error
-    ranks.wait()
+        )
+    problems = [found for found in ranks.gathered(problem) if found]
     if ranks.rank == first:
         path.unlink(missing_ok=True)
+    if problems:
+        raise ValueError(problems[0])
+    assert file is not None
     return ArrayFile(file, shapes, dtype)
 
 

@@ -65,7 +65,7 @@ def test_what_one_process_makes(stores, tmp_path):
 def test_a_job_of_two_ranks_that_is_begun_again(tmp_path):
     """The same command until it is done; after a warning to one rank both say 75."""
     folder = tmp_path / "run"
-    arguments = command(values_of(folder, epochs=400), tmp_path, "--requeue")
+    arguments = command(values_of(folder, epochs=100), tmp_path, "--requeue")
     processes = forked(2, arguments)
     under_way(processes, folder)
     processes[1].send_signal(signal.SIGUSR1)
@@ -75,10 +75,21 @@ def test_a_job_of_two_ranks_that_is_begun_again(tmp_path):
     first = load_content(folder)["provenance"]["best_epoch"]
     done = ended(forked(2, arguments))
     assert [status for status, *_ in done] == [0, 0], done
-    train(parse_config(values_of(tmp_path / "whole", epochs=400), "test"), quiet=True)
+    train(parse_config(values_of(tmp_path / "whole", epochs=100), "test"), quiet=True)
     assert_same(folder, tmp_path / "whole")
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = ended(forked(2, arguments))
     assert [status for status, *_ in again] == [0, 0] and "is finished" in again[0][2], again
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert 0 < first <= 400
+    assert 0 < first <= 100
+
+
+def test_more_ranks_than_members(tmp_path):
+    values = values_of(tmp_path / "run", ranks_share="members")
+    found = ended(forked(2, command(values, tmp_path)))
+    assert [status for status, *_ in found] == [2, 2]
+    assert "members, of which model.committee has 1, and there are 2 ranks. Start no more" in found[0][2]
+    assert not (tmp_path / "run").exists()
+    values["training"] |= {"optimizer": {"name": "lbfgs"}, "batch_size": "all", "schedule": {"name": "constant"}}
+    with pytest.raises(ValueError, match="lbfgs, whose line search is one for all members"):
+        parse_config(values, "test")
