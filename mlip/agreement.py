@@ -9,13 +9,19 @@ from mlip.training.distributed import Ranks
 
 
 def require_one_config(config: Config, ranks: Ranks) -> None:
-    """See that all ranks were started with the same config.
+    """See that all ranks were started with the same config, and that it has work for each.
 
     Raises:
-        ValueError: they were not.
+        ValueError: they were not, or it has not.
     """
     if len(set(ranks.gathered(as_yaml(config)))) > 1:
         raise ValueError("the ranks were started with unlike configs; give all of them the same command")
+    members = config.model.committee.members
+    if config.training.ranks_share == "members" and ranks.size > max(1, members):
+        raise ValueError(
+            f"training.ranks_share is members, of which model.committee has {members}, and there are {ranks.size} "
+            "ranks. Start no more ranks than members, or set training.ranks_share=structures"
+        )
 
 
 def require_same(ready: Preparation, ranks: Ranks) -> None:

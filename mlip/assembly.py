@@ -246,6 +246,7 @@ def plan_of(config: Config, train: AtomsBatch | Lengths) -> Plan:
         min_delta=training.early_stopping.min_delta,
         checkpoint_seconds=training.checkpoint_seconds,
         seed=config.run.seed,
+        members_by_rank=training.ranks_share == "members",
     )
 
 

@@ -15,12 +15,15 @@ from mlip.batch import pair_vectors
 from mlip.config import Config
 from mlip.descriptors.acsf import ACSF, applies
 from mlip.descriptors.backends import fastest
+from mlip.descriptors.disk import ArrayFile
 from mlip.descriptors.redundancy import redundant_functions
-from mlip.descriptors.store import FeatureStore
+from mlip.descriptors.store import FeatureStore, shapes_of
 from mlip.elements import symbol
 from mlip.model.moments import Moments
 from mlip.preparation import bytes_of_features
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
+from mlip.training.shared_arrays import arrays_in_memory, arrays_on_disk
 from mlip.training.streamed import StreamedExamples
 
 logger = logging.getLogger(__name__)
@@ -60,8 +63,14 @@ def place_of(cache: str, size: float, limit: float, device: tuple[float, float] 
 
 
 @contextmanager
-def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examples]) -> Iterator[None]:
-    """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to."""
+def kept_features(
+    config: Config, descriptor: ACSF, examples: Mapping[str, Examples], ranks: Ranks = ALONE
+) -> Iterator[None]:
+    """Features and Jacobians of training and validation structures, computed once and kept for a while, if asked to.
+
+    `ranks` that share a machine's memory share what is kept there, and the work; those with GPUs have it each on its
+    own.
+    """
     if isinstance(examples["train"], StreamedExamples):  # those in the store are read with it
         yield
         return
@@ -71,23 +80,52 @@ def kept_features(config: Config, descriptor: ACSF, examples: Mapping[str, Examp
     device, count = examples["train"].device, len(examples["train"])
     memory = torch.cuda.mem_get_info(device) if device.type == "cuda" else None
     batch = 1.0 if config.training.batch_size == "all" else min(1.0, config.training.batch_size / count)
-    place = place_of(config.training.cache, size, 1e9 * config.training.cache_limit, memory, batch)
-    paths = {name: Path(config.run.dir) / f"features_{name}.h5" for name in kept if place == "disk"}
+    limit = 1e9 * config.training.cache_limit
+    place = place_of(config.training.cache, size, limit, memory, batch)
+    files: dict[str, ArrayFile | None] = {}
+    if all(ranks.gathered(place in ("memory", "disk"))):
+        files = _files(config, descriptor, kept, dtype, ranks, place == "disk")
+        if None in files.values() and not ranks.alone:
+            copies = max(ranks.gathered(len(ranks.neighbors)))
+            logger.warning("the ranks of a machine cannot share memory here; each keeps all features: %d times", copies)
+            if config.training.cache == "auto" and copies * size > limit:
+                place = "off"
     logger.info(
         "features and Jacobians (%d functions, %.2f GB): %s",
         len(descriptor.functions),
         size / 1e9,
         PLACES[place],
     )
+    if place != "off":
+        mine = ranks.neighbors.index(ranks.rank), len(ranks.neighbors)
+        for name, part in kept.items():
+            file = files.get(name)
+            turn = (0, 1) if file is None else mine
+            jacobians, on_host = part.needs_gradients, place == "host"
+            part.store = FeatureStore(
+                descriptor, part.atoms, dtype, file, turn=turn, jacobians=jacobians, on_host=on_host
+            )
+        ranks.wait()  # until all have filled their part
     try:
-        if place != "off":
-            for name, part in kept.items():
-                path, jacobians, on_host = paths.get(name), part.needs_gradients, place == "host"
-                part.store = FeatureStore(descriptor, part.atoms, dtype, path, jacobians=jacobians, on_host=on_host)
         yield
     finally:
-        for path in paths.values():
-            path.unlink(missing_ok=True)
+        for part in kept.values():
+            part.store = None  # and with it what it lies in
+
+
+def _files(
+    config: Config, descriptor: ACSF, kept: Mapping[str, Examples], dtype: torch.dtype, ranks: Ranks, on_disk: bool
+) -> dict[str, ArrayFile | None]:
+    """What the ranks of a machine have in common for each part; None where there is nothing to share."""
+    kind = torch.empty(0, dtype=dtype).numpy().dtype
+    found: dict[str, ArrayFile | None] = {}
+    for name, part in kept.items():
+        shapes = shapes_of(descriptor, part.atoms, jacobians=part.needs_gradients)
+        if on_disk:
+            found[name] = arrays_on_disk(ranks, Path(config.run.dir) / f"features_{name}", shapes, kind)
+        else:
+            found[name] = None if ranks.alone else arrays_in_memory(ranks, shapes, kind)
+    return found
 
 
 def features_by_element(descriptor: ACSF, examples: Examples) -> Sequence[Tensor | Moments]:

@@ -174,7 +174,7 @@ def _run(
         for part in ready.examples.values():
             part.weigh(ready.descriptor)
     exactness = arithmetic(ready.device, ready.config.run.tf32, ready.config.run.deterministic)
-    with exactness, kept_features(ready.config, ready.descriptor, ready.examples):
+    with exactness, kept_features(ready.config, ready.descriptor, ready.examples, ranks):
         return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 
 

@@ -200,7 +200,11 @@ class Training(Section):
     cache_limit: float = Field(
         4.0, gt=0, description="GB of the host's memory that the kept features may take with cache auto"
     )
-
+    ranks_share: Literal["structures", "members"] = Field(
+        "structures",
+        description="what several ranks share out: the structures of each batch, or the members of a committee, each "
+        "rank training some on whole batches (no more ranks than members; no gradients are exchanged)",
+    )
     memory_limit: float = Field(
         8.0,
         gt=0,
@@ -211,6 +215,11 @@ class Training(Section):
     @model_validator(mode="after")
     def _agree(self) -> Training:
         if isinstance(self.optimizer, Lbfgs):
+            if self.ranks_share == "members":
+                raise ValueError(
+                    "training.optimizer is lbfgs, whose line search is one for all members of a committee; "
+                    "set training.ranks_share=structures"
+                )
             if self.schedule.name != "constant" or self.gradient_clip is not None:
                 raise ValueError(
                     "training.optimizer is lbfgs, whose line search finds the length of a step; "

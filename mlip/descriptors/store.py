@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise, product
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -158,13 +158,11 @@ class JoinedFeatures(KeptFeatures):
 class FeatureStore:
     """Features and Jacobians of a data set, computed once in float64 and kept in `dtype` on the descriptor's device.
 
-    Of each pair it has only the functions that involve its neighbor's element. With a `path` the Jacobians are in that
-    file instead of memory; without `jacobians` only energies can be made of what is kept. What is `stored` already is
-    taken as it is instead of computed. With `on_host` all is kept in the host's memory, whatever the device; what is
-    taken is then to be `moved` there.
-
-    Raises:
-        ValueError: the file cannot be written.
+    Of each pair it has only the functions that involve its neighbor's element. With a `file` of the `shapes_of` these
+    atoms everything is in that instead of memory of its own, and this process computes what falls to its `turn`, the
+    n-th of so many that fill the file together. Without `jacobians` only energies can be made of what is kept. What is
+    `stored` already is taken as it is instead of computed. With `on_host` all is kept in the host's memory, whatever
+    the device; what is taken is then to be `moved` there.
     """
 
     def __init__(
@@ -172,8 +170,9 @@ class FeatureStore:
         descriptor: ACSF,
         atoms: Collection,
         dtype: torch.dtype,
-        path: Path | None = None,
+        file: ArrayFile | None = None,
         *,
+        turn: tuple[int, int] = (0, 1),
         jacobians: bool = True,
         stored: Stored | None = None,
         on_host: bool = False,
@@ -183,25 +182,19 @@ class FeatureStore:
         self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
         layout = Layout(descriptor, jacobians)
         self._pairs_of_kind = [kind.nonzero()[0] for kind in layout.masks(atoms.whole)]
-        if stored is None:
-            self.features = torch.empty(len(atoms.whole.numbers), len(descriptor.functions), dtype=dtype, device=device)
-        else:
-            self.features = torch.from_numpy(stored.features).to(device)
         structure = atoms.whole.structure.numpy()
         center = atoms.whole.pairs[0].numpy()
-        sizes = [(len(p), 3, len(c)) for c, p in zip(layout.columns, self._pairs_of_kind, strict=True)]
-        arrays: list[Tensor] = []
-        self._file = None
+        self._file = file
         if stored is not None:
-            arrays = [torch.from_numpy(jacobian).to(device) for jacobian in stored.jacobians]
-        elif path is None:
-            arrays = [torch.empty(size, dtype=dtype, device=device) for size in sizes]
+            arrays = [torch.from_numpy(array).to(device) for array in (stored.features, *stored.jacobians)]
+        elif file is not None:
+            arrays = [torch.from_numpy(array) for array in file.arrays.values()]
         else:
-            names = {f"jacobian_{kind}": size for kind, size in enumerate(sizes)}
-            self._file = ArrayFile(path, names, torch.empty(0, dtype=dtype).numpy().dtype)
-            arrays = [torch.from_numpy(array) for array in self._file.arrays.values()]
+            shapes = shapes_of(descriptor, atoms, jacobians=jacobians)
+            arrays = [torch.empty(shape, dtype=dtype, device=device) for shape in shapes.values()]
+        self.features, *kept = arrays
         self.rows = []
-        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, arrays, strict=True):
+        for columns, pairs, jacobian in zip(layout.columns, self._pairs_of_kind, kept, strict=True):
             owner = structure[center[pairs]]
             rows = Rows(
                 start=np.searchsorted(owner, np.arange(len(atoms) + 1)),
@@ -216,7 +209,8 @@ class FeatureStore:
         if stored is not None:
             return
         vectors = pair_vectors(atoms.whole)
-        for first, last in _portions(center, len(structure)):
+        number, of = turn  # portions in turn, so that all have as much to do, wherever the large structures are
+        for first, last in _portions(center, len(structure))[number::of]:
             self._fill(descriptor, atoms.whole, vectors, first, last)
 
     @denormals_are_zero()
@@ -251,9 +245,10 @@ class FeatureStore:
     def read_ahead(self, structures: Sequence[int]) -> None:
         """Have what `take` of these structures will need read from the file in the background."""
         if self._file is not None:
-            for name, rows in zip(self._file.arrays, self.rows, strict=True):
+            starts = [self._atom_start, *(rows.start for rows in self.rows)]
+            for name, start in zip(self._file.arrays, starts, strict=True):
                 for structure in structures:
-                    self._file.read_ahead(name, int(rows.start[structure]), int(rows.start[structure + 1]))
+                    self._file.read_ahead(name, int(start[structure]), int(start[structure + 1]))
 
 
 def _several(vectors: Tensor) -> Tensor:
@@ -261,13 +256,20 @@ def _several(vectors: Tensor) -> Tensor:
     return (vectors if vectors.dim() == 3 else vectors[None]).detach().contiguous()
 
 
+def shapes_of(descriptor: ACSF, atoms: Collection, *, jacobians: bool = True) -> dict[str, tuple[int, ...]]:
+    """The arrays of a store of these structures: features (N,D), and a Jacobian (R,3,B) for each column set."""
+    layout = Layout(descriptor, jacobians)
+    shapes: dict[str, tuple[int, ...]] = {"features": (len(atoms.whole.numbers), len(descriptor.functions))}
+    for kind, (columns, mask) in enumerate(zip(layout.columns, layout.masks(atoms.whole), strict=True)):
+        shapes[f"jacobian_{kind}"] = (int(mask.sum()), 3, len(columns))
+    return shapes
+
+
 def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jacobians: bool = True) -> int:
     """Memory that a store of these structures takes (bytes)."""
-    layout = Layout(descriptor, jacobians)
-    size = len(atoms.whole.numbers) * len(descriptor.functions) * dtype.itemsize
-    for columns, mask in zip(layout.columns, layout.masks(atoms.whole), strict=True):
-        size += int(mask.sum()) * (3 * len(columns) * dtype.itemsize + 2 * torch.int32.itemsize)
-    return size
+    features, *rows = shapes_of(descriptor, atoms, jacobians=jacobians).values()
+    size = math.prod(features) * dtype.itemsize
+    return size + sum(math.prod(shape) * dtype.itemsize + shape[0] * 2 * torch.int32.itemsize for shape in rows)
 
 
 def products_of(descriptor: ACSF, atoms: Collection) -> Float[np.ndarray, "S"]:

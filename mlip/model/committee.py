@@ -88,11 +88,16 @@ def deviations_of(
 
 def member_of(potential: Potential, member: int) -> Potential:
     """One member of a committee as a potential of its own, which shares all weights with it."""
-    old = potential.networks
-    if not 0 <= member < old.members:
-        raise ValueError(f"member is {member}; expected 0 to {old.members - 1}")
-    first = member * len(old.hidden)
-    return _with_networks(potential, list(old.networks)[first : first + len(old.hidden)], 1)
+    if not 0 <= member < potential.members:
+        raise ValueError(f"member is {member}; expected 0 to {potential.members - 1}")
+    return members_of(potential, member, member + 1)
+
+
+def members_of(potential: Potential, first: int, last: int) -> Potential:
+    """Members `first` up to, not including, `last` as a committee of their own, which shares all weights with it."""
+    elements = len(potential.networks.hidden)
+    networks = list(potential.networks.networks)[first * elements : last * elements]
+    return _with_networks(potential, networks, last - first)
 
 
 def committee_of(potentials: Sequence[Potential]) -> Potential:

@@ -16,13 +16,14 @@ class WeightTable:
     """Makes the weights of all networks views of one tensor, `weights`, and their gradients views of `weights.grad`.
 
     So an optimizer may have a single tensor where the shape of a matrix means nothing to it, and a kernel finds all
-    weights in one place, laid out as `layout_of` says.
+    weights in one place, laid out as `layout_of` says. The networks may be those of some members of a committee that
+    has `whole` of them.
     """
 
-    def __init__(self, networks: AtomicNetworks) -> None:
+    def __init__(self, networks: AtomicNetworks, whole: int | None = None) -> None:
         layers = [networks.linear(i) for i in range(len(networks.networks))]
         self.widths, self.offset = layout_of([[layer.weight.shape for layer in mine] for mine in layers])
-        self.members = networks.members
+        self.members, self._whole = networks.members, whole or networks.members
         parts = [part for mine in layers for layer in mine for part in (layer.weight, layer.bias)]
         self.weights = nn.Parameter(torch.cat([part.detach().ravel() for part in parts]))
         self.weights.grad = torch.zeros_like(self.weights)
@@ -32,6 +33,11 @@ class WeightTable:
             part.data = self.weights.data[place].view(part.shape)
             part.grad = self.weights.grad[place].view(part.shape)
             filled += part.numel()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all members of the committee are here."""
+        return self.members == self._whole
 
     def matrices(self) -> list[Float[Tensor, "B out in"]]:
         """All matrices as views of `weights`, those of equal shape that are evenly spaced together."""
@@ -43,11 +49,11 @@ class WeightTable:
         return found
 
     def sharing(self) -> list[int]:
-        """For each of `matrices`, how many members of a committee give their matrices the same inputs: the features.
+        """For each of `matrices`, how many members of the whole committee have the same inputs to them: the features.
 
         Of B matrices with K members, matrix m B/K + n is that of member m, and has the inputs of matrix n.
         """
-        return [self.members if layer == 0 else 1 for layer, *_ in self._alike()]
+        return [self._whole if layer == 0 else 1 for layer, *_ in self._alike()]
 
     def _alike(self) -> list[tuple[int, int, int, list[int]]]:
         """Layer, rows and columns of matrices that are evenly spaced, and where each begins; member by member."""
@@ -62,7 +68,9 @@ class WeightTable:
         found = []
         for shape, by_element in places.items():
             starts = [first for member in zip(*by_element.values(), strict=True) for first in member]
-            even = len({b - a for a, b in pairwise(starts)}) <= 1
+            # As in the whole committee, so that a part of it has the same groups.
+            following = [starts[0] + len(self.weights)] if self._whole > 1 else []
+            even = len({b - a for a, b in pairwise(starts + following)}) <= 1
             found += [(*shape, together) for together in ([starts] if even else by_element.values())]
         return found
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from mlip.training.distributed import Ranks, Wish
+from mlip.training.distributed import Wish
 from mlip.training.examples import Examples
 from mlip.training.loss import Loss, LossTerms
+from mlip.training.members import OwnMembers
 from mlip.training.step import Step
 
 
@@ -20,8 +21,9 @@ class BatchLoss:
 
     .. math:: L = \sum_r \sum_t \frac{w_t}{n_t(B)} \sum_{i \in B_r} \ell_t(i)
 
-    with the number :math:`n_t(B)` of components that have a label, of each term t. The others hear what this
-    rank would do after the step: `wish`.
+    with the number :math:`n_t(B)` of components that have a label, of each term t. Where the members of a committee are
+    shared out instead, each rank has all of B for its `own`, whose gradients are nobody else's, and only losses are
+    added up. The others hear what this rank would do after the step: `wish`.
     """
 
     def __init__(
@@ -30,14 +32,16 @@ class BatchLoss:
         examples: Examples,
         structures: Sequence[int],
         loss: Loss,
-        ranks: Ranks,
+        own: OwnMembers,
         wish: Callable[[], Wish],
     ) -> None:
-        self.step, self.examples, self.loss, self.ranks, self.wish = step, examples, loss, ranks, wish
-        mine = ranks.share(structures, examples.costs)
-        self._known = None if ranks.alone else examples.known[:, list(structures)].sum(dim=1).tolist()
+        self.step, self.examples, self.loss, self.own, self.wish = step, examples, loss, own, wish
+        whole = own.shared or own.ranks.alone
+        mine = list(structures) if whole else own.ranks.share(structures, examples.costs)
+        self._known = None if whole else examples.known[:, list(structures)].sum(dim=1).tolist()
         self._taken = examples.take(mine) if mine else None
-        self._weights = examples.weights_of(mine)
+        weights = examples.weights_of(mine)
+        self._weights = None if weights is None else weights[own.first : own.last]
 
     def __call__(self) -> LossTerms:
         """The loss; its gradient stands in the table of weights."""
@@ -58,4 +62,7 @@ class BatchLoss:
                 weights=self._weights,
                 known=self._known,
             )
-        return self.ranks.add_up_step(table.weights.grad, terms, self.wish())
+        gradient = table.weights.grad
+        if self.own.shared:
+            gradient, terms = gradient[:0], LossTerms(*(self.own.share * term for term in terms))
+        return self.own.ranks.add_up_step(gradient, terms, self.wish())

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,53 +22,15 @@ from mlip.training.distributed import ALONE, Ranks, Wish
 from mlip.training.examples import Examples
 from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
+from mlip.training.members import OwnMembers
 from mlip.training.metrics_file import summary
-from mlip.training.optimizers import AveragedWeights, Plateau, Schedule
+from mlip.training.optimizers import AveragedWeights, Plateau
+from mlip.training.plan import Plan, Progress, Stage
 from mlip.training.saving import Saving
 from mlip.training.step import Step
 from mlip.training.validation import evaluate_examples
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Loss and highest learning rate from an epoch on."""
-
-    first_epoch: int
-    loss: Loss
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train, in which steps, and when to stop."""
-
-    epochs: int
-    batch_size: int | None  # None: all structures
-    stages: tuple[Stage, ...]  # the first starts with epoch 1
-    schedule: Schedule
-    gradient_clip: float | None = None
-    ema: float | None = None
-    average_last: float | None = None  # share of the epochs
-    solve_last_layer: bool = False
-    patience: int | None = None
-    min_delta: float = 0.0
-    checkpoint_seconds: float = 60.0
-    seed: int = 1
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands; together with weights and optimizer all that is needed to go on."""
-
-    epoch: int = 1  # the epoch under way
-    step: int = 0  # steps of it that are done
-    sums: tuple[float, ...] = (0.0,) * len(LossTerms._fields)  # of the losses of these steps
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    seconds: float = 0.0
-    finished: bool = False  # what comes after the last epoch is done
 
 
 class Trainer:
@@ -89,11 +51,14 @@ class Trainer:
     ) -> None:
         self.potential, self.plan, self.ranks = potential, plan, ranks
         self.saving, self.signals = Saving(folder, plan.checkpoint_seconds), StopSignals()
-        self.step = Step(potential, WeightTable(potential.networks))
+        self.own = OwnMembers(potential, ranks, plan.members_by_rank)
+        self.step = Step(self.own.mine, self.own.weights)
         self.optimizer = optimizer(self.step.weights)
+        self.own.join(self.optimizer)
         self.train_examples, self.valid_examples = train, valid
-        self.average = AveragedWeights(potential.networks, plan.ema) if plan.ema else None
-        self.last_average = AveragedWeights(potential.networks, None) if plan.average_last else None
+        networks = self.own.mine.networks
+        self.average = AveragedWeights(networks, plan.ema) if plan.ema else None
+        self.last_average = AveragedWeights(networks, None) if plan.average_last else None
         self.progress = Progress()
         self.best = self._weights()
         self._began = time.monotonic()
@@ -147,12 +112,10 @@ class Trainer:
         state = self.saving.newest()
         self.progress = Progress(**{**state["progress"], "sums": tuple(state["progress"]["sums"])})
         self.potential.networks.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(self.own.part_of_state(state["optimizer"]))
         self.best = state["best"]
-        if self.average:
-            self.average.restore(state["average"])
-        if self.last_average:
-            self.last_average.restore(state["last_average"])
+        for name, average in self._averages().items():
+            average.restore({**state[name], "weights": self.own.part(state[name]["weights"])})
         if isinstance(self.plan.schedule, Plateau):
             self.plan.schedule.restore(state["schedule"])
         self._began = time.monotonic() - self.progress.seconds
@@ -187,7 +150,8 @@ class Trainer:
     def _epoch(self, on_save: Callable[[], None]) -> dict[str, float]:
         """The rest of the epoch under way; returns its row of metrics."""
         order = self._order()
-        self.ranks.copy_of_first(self.step.weights.weights.data)  # unlike processors may round in unlike ways
+        if not self.own.shared:
+            self.ranks.copy_of_first(self.step.weights.weights.data)  # unlike processors may round in unlike ways
         size = self.plan.batch_size or len(order)
         steps = range(0, len(order), size)
         epoch = self.progress.epoch
@@ -212,7 +176,7 @@ class Trainer:
         for name, total in zip(LossTerms._fields, self.progress.sums, strict=True):
             row["train_loss" if name == "total" else f"train_{name}_loss"] = total / len(steps)
         if self.last_average and epoch > (1 - (self.plan.average_last or 0)) * self.plan.epochs:
-            self.last_average.update(self.potential.networks)
+            self.last_average.update(self.own.mine.networks)
         row |= self._validate(row["train_loss"])
         row["seconds"] = time.monotonic() - self._began
         self.progress = replace(self.progress, epoch=epoch + 1, step=0, sums=Progress.sums)
@@ -227,7 +191,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         found: list[LossTerms] = []
-        loss = BatchLoss(self.step, self.train_examples, structures, self.stage.loss, self.ranks, self._wish)
+        loss = BatchLoss(self.step, self.train_examples, structures, self.stage.loss, self.own, self._wish)
 
         def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
@@ -239,14 +203,15 @@ class Trainer:
 
         self.optimizer.step(loss_and_gradient)
         if self.average:
-            self.average.update(self.potential.networks)
+            self.average.update(self.own.mine.networks)
         return found[0]
 
     def _validate(self, train_loss: float) -> dict[str, float]:
         """Errors on the validation set with the weights that would be kept, which become the best if they are."""
+        self.own.collect()
         latest = self._weights()
         if self.average:
-            self.potential.networks.load_state_dict(self.average.weights)
+            self.potential.networks.load_state_dict(self.own.whole(self.average.weights))
         loss, row = train_loss, {}
         if len(self.valid_examples):
             loss, errors = evaluate_examples(self.potential, self.valid_examples, self._judge, self.ranks)
@@ -263,7 +228,7 @@ class Trainer:
         """After the last epoch: the average over the last ones, and solved last layers, each if it is better."""
         latest = self._weights()
         if self.last_average and self.last_average.steps:
-            self.potential.networks.load_state_dict(self.last_average.weights)
+            self.potential.networks.load_state_dict(self.own.whole(self.last_average.weights))
             self._keep_if_better("the average over the last epochs")
         if self.plan.solve_last_layer:
             self.potential.networks.load_state_dict(self.best)
@@ -310,6 +275,7 @@ class Trainer:
 
     def _save(self, on_save: Callable[[], None]) -> None:
         self.progress = replace(self.progress, seconds=time.monotonic() - self._began)
+        self.own.collect()
         state = self._state()  # of which every rank may have a part
         if self.ranks.first:
             on_save()  # first, since a checkpoint without the potential's fixed values cannot go on
@@ -318,12 +284,19 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         """All that is needed to go on; what `resume` reads."""
         schedule = self.plan.schedule
+        averages = {name: average.state() for name, average in self._averages().items()}
         return {
             "progress": {**vars(self.progress), "sums": list(self.progress.sums)},
             "weights": self._weights(),
             "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state() if self.average else None,
-            "last_average": self.last_average.state() if self.last_average else None,
+            "optimizer": self.own.whole_state(self.optimizer.state_dict()),
+            "average": None,
+            "last_average": None,
+            **{name: {**state, "weights": self.own.whole(state["weights"])} for name, state in averages.items()},
             "schedule": schedule.state() if isinstance(schedule, Plateau) else None,
         }
+
+    def _averages(self) -> dict[str, AveragedWeights]:
+        """Those that are made, by the name they have in a checkpoint."""
+        both = {"average": self.average, "last_average": self.last_average}
+        return {name: average for name, average in both.items() if average}

@@ -34,8 +34,8 @@ def make_optimizer(
     Several `ranks` share its work if there is enough; what it does is the same.
     """
     if name == "soap":
-        options |= {"lr": learning_rate, "sharing": weights.sharing()}
-        if ranks.alone:
+        options |= {"lr": learning_rate, "sharing": weights.sharing(), "members": weights.members}
+        if ranks.alone or not weights.complete:
             return SOAP(weights.weights, weights.matrices(), **options)
         return SharedSOAP(weights.weights, weights.matrices(), ranks, **options)
     if name == "muon":

@@ -25,7 +25,8 @@ class SOAP(Optimizer):
     Biases, and sides of a matrix longer than `longest`, are not rotated. `weights` is one vector that holds everything;
     `matrices` are views of it, (B,out,in) for B matrices of a shape. Where K members of a committee have B/K of these,
     and all the same inputs (`sharing` holds K, else 1), they share R and its eigenvectors, which would take most of the
-    time; they give their gradients to R in turn, one in each step.
+    time; they give their gradients to R in turn, one in each step. `weights` may be those of only some `members`; then
+    `of_member` must get the gradients of the others from where they are.
 
     Source: Vyas et al., arXiv:2409.11321 (2024), algorithm 3; the moments are kept in the rotated basis.
     """
@@ -42,11 +43,14 @@ class SOAP(Optimizer):
         basis_every: int = 10,
         longest: int = 1024,
         sharing: Sequence[int] | None = None,
+        members: int = 1,
     ) -> None:
         numbers = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "basis_beta": basis_beta}
         super().__init__([weights], {"lr": lr, **numbers, "basis_every": basis_every, "longest": longest})
         self._take(matrices)
         self._sharing = list(sharing or [1] * len(matrices))
+        self._members = members
+        self.of_member = _of_member
 
     def _take(self, matrices: Sequence[Tensor]) -> None:
         """Turn these matrices; the rest of the weights makes steps of Adam."""
@@ -85,9 +89,9 @@ class SOAP(Optimizer):
         state["curvatures"] = [
             [
                 torch.zeros(count, n, n).to(gradient) if 1 < n <= group["longest"] else None
-                for count, n in zip((shape[0], shape[0] // members), shape[1:], strict=True)
+                for count, n in zip((shape[0], shape[0] // own), shape[1:], strict=True)
             ]
-            for (_, shape, _), members in zip(self._places, self._sharing, strict=True)
+            for (_, shape, _), own in zip(self._places, self._own_sharing(), strict=True)
         ]
         self._add_curvature(state, gradient, 1 - group["basis_beta"])
         state["bases"] = [
@@ -122,9 +126,11 @@ class SOAP(Optimizer):
             if left is not None:
                 left.lerp_(g @ g.mT, share)
             if right is not None:
-                turn = state["step"] % members * len(right)
-                one = g[turn : turn + len(right)]
+                one = self.of_member(g, state["step"] % members, len(right)) if members > 1 else g
                 right.lerp_(one.mT @ one, share)
+
+    def _own_sharing(self) -> list[int]:
+        return [self._members if members > 1 else 1 for members in self._sharing]
 
     def _turned(self, vector: Tensor, bases: Sequence[Sequence[Tensor | None]], forwards: bool) -> Tensor:
         """The vector with each matrix in its basis, or back from there."""
@@ -139,6 +145,11 @@ class SOAP(Optimizer):
 
     def _matrices(self, vector: Tensor) -> Iterable[Tensor]:
         return [torch.as_strided(vector, shape, stride, offset) for offset, shape, stride in self._places]
+
+
+def _of_member(matrices: Float[Tensor, "B n m"], member: int, count: int) -> Float[Tensor, "c n m"]:
+    """The matrices of one member, of which each has so many."""
+    return matrices[member * count : (member + 1) * count]
 
 
 def _eigenvectors(curvatures: Float[Tensor, "B n n"]) -> Float[Tensor, "B n n"]:

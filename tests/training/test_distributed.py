@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,21 @@ from ase.io import read, write
 
 from mlip.configfile import parse_config
 from mlip.model.checkpoint import load_content
-from mlip.run import resume, train
+from mlip.run import train
 from mlip.training.distributed import balanced
 from mlip.training.launch import Launch, first_host, launch_of
-from training.ranks import as_srun, ended, started, trained
+from training.ranks import (
+    DESCRIPTOR,
+    as_srun,
+    assert_same,
+    command,
+    ended,
+    forked,
+    rows,
+    started,
+    trained,
+    under_way,
+)  # fmt: skip
 
 ADAM = {"name": "adam"}
 TRAININGS = {
@@ -28,7 +38,12 @@ TRAININGS = {
         "schedule": {"name": "constant"},
         "batch_size": "all",
     },
-    "fewer structures than ranks": {"optimizer": ADAM, "batch_size": 3, "loss": {"energy": {"form": "mae"}}},
+    "fewer structures than ranks": {
+        "optimizer": ADAM,
+        "batch_size": 3,
+        "cache": "disk",
+        "loss": {"energy": {"form": "mae"}},
+    },
     "plateau, patience, second stage": {
         "optimizer": {"name": "adamw", "learning_rate": 0.05},
         "schedule": {"name": "plateau", "patience": 0, "factor": 0.3},
@@ -37,7 +52,17 @@ TRAININGS = {
         "epochs": 6,
     },
     "bootstrap committee": {"optimizer": ADAM},
+    "bootstrap committee by members": {"optimizer": ADAM, "ranks_share": "members", "gradient_clip": 5.0, "ema": 0.9},
+    "soap committee by members": {
+        "ranks_share": "members",
+        "average_last": 0.6,
+        "solve_last_layer": True,
+        "epochs": 5,
+        "optimizer": {"name": "soap", "basis_every": 3},
+    },
+    "muon committee by members": {"optimizer": {"name": "muon"}, "ranks_share": "members", "cache": "off"},
 }
+BY_TWO = ("plateau, patience, second stage", "soap committee by members", "bootstrap committee")
 
 
 @pytest.fixture(scope="module")
@@ -55,76 +80,47 @@ def data(tmp_path_factory, request):
 
 
 def values_of(data, folder, name, **run):
-    members = 2 if "committee" in name else 1
+    members = 5 if "by members" in name else 2 if "committee" in name else 1
     return {
         "run": {"dir": str(folder), "device": "cpu", "dtype": "float64", **run},
         "data": {"train": str(data), "split": {"valid": 6, "test": 3}},
         "model": {
-            "descriptor": [
-                {"set": "radial", "cutoff": 3.5, "count": 3},
-                {"set": "angular", "cutoff": 3.0, "shells": 1, "angles": 2},
-            ],
+            "descriptor": DESCRIPTOR,
             "networks": {"hidden": [5]},
-            "committee": {"members": members, "subsets": "bootstrap" if members > 1 else "all"},
+            "committee": {"members": members, "subsets": "bootstrap" if "bootstrap" in name else "all"},
         },
         "training": {"epochs": 4, "batch_size": 8, **TRAININGS[name]},
     }
-
-
-def rows(folder):
-    with (folder / "metrics.csv").open(encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
-def results(folder):
-    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    del found["seconds"]
-    return found
-
-
-def assert_same(folder, other):
-    one, two = rows(folder), rows(other)
-    assert len(one) == len(two)
-    for a, b in zip(one, two, strict=True):
-        assert a == pytest.approx(b, rel=1e-6, abs=1e-12)
-    one, two = results(folder), results(other)
-    assert one.keys() == two.keys()
-    for part in one:
-        assert one[part] == pytest.approx(two[part], rel=1e-6, abs=1e-12)
 
 
 @pytest.fixture(scope="module")
 def by_one(data, tmp_path_factory):
     """Each training by a single process."""
     folder = tmp_path_factory.mktemp("one")
-    for n, name in enumerate(TRAININGS):
-        train(parse_config(values_of(data, folder / str(n), name), "test"), quiet=True)
+    for name in TRAININGS:
+        train(parse_config(values_of(data, folder / name, name), "test"), quiet=True)
     return folder
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_ranks_train_what_one_process_trains(size, data, by_one, tmp_path):
-    configs = [values_of(data, tmp_path / str(n), name) for n, name in enumerate(TRAININGS)]
-    trained(size, configs, tmp_path / "configs.json")
-    for n in range(len(TRAININGS)):
-        assert_same(tmp_path / str(n), by_one / str(n))
+@pytest.mark.parametrize(("size", "names"), [(2, BY_TWO), (4, tuple(TRAININGS))])
+def test_ranks_train_what_one_process_trains(size, names, data, by_one, tmp_path):
+    trained(size, [values_of(data, tmp_path / name, name) for name in names], tmp_path / "configs.json")
+    for name in names:
+        assert_same(tmp_path / name, by_one / name)
 
 
-def command(values, tmp_path, *overrides):
-    file = tmp_path / "config.yaml"
-    file.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
-    return ["-m", "mlip", "train", file, *overrides]
+LONG = ("training.epochs=4000", "training.schedule={name: constant}")
 
 
-def test_stopped_on_one_rank_and_resumed_by_another_number(data, by_one, tmp_path):
-    """As srun starts them; a signal to one rank stops both at one step, and a single process goes on."""
-    name = "adam, averaged, clipped"
-    longer = ("training.epochs=4000", "training.schedule={name: constant}")
+@pytest.mark.parametrize(
+    ("name", "anew", "size"), [("adam, averaged, clipped", True, 1), ("soap committee by members", False, 3)]
+)
+def test_stopped_on_one_rank_and_resumed_by_another_number(data, tmp_path, name, anew, size):
+    """A signal to one rank stops both at one step, whoever starts them; another number of ranks goes on."""
     folder = tmp_path / "run"
-    processes = started(2, command(values_of(data, folder, name), tmp_path, *longer), as_srun)
-    limit = time.monotonic() + 60
-    while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
-        time.sleep(0.01)
+    arguments = command(values_of(data, folder, name), tmp_path, *LONG, "training.average_last=null")
+    processes = started(2, ["-m", "mlip", *arguments], as_srun) if anew else forked(2, arguments)
+    under_way(processes, folder)
     processes[1].send_signal(signal.SIGTERM)
     (first, _, message), (second, _, silence) = ended(processes)
     assert (first, second) == (128 + signal.SIGTERM,) * 2, (message, silence)
@@ -135,9 +131,9 @@ def test_stopped_on_one_rank_and_resumed_by_another_number(data, by_one, tmp_pat
     more = progress + 3
     text = (folder / "config.yaml").read_text(encoding="utf-8").replace("epochs: 4000", f"epochs: {more}")
     (folder / "config.yaml").write_text(text, encoding="utf-8")
-    resume(folder, quiet=True)
+    trained(size, [str(folder)], tmp_path / "configs.json")
     whole = values_of(data, tmp_path / "whole", name)
-    whole["training"] |= {"epochs": more, "schedule": {"name": "constant"}}
+    whole["training"] |= {"epochs": more, "schedule": {"name": "constant"}, "average_last": None}
     train(parse_config(whole, "test"), quiet=True)
     assert_same(folder, tmp_path / "whole")
 
@@ -146,29 +142,41 @@ def test_a_failure_ends_all_with_one_message(data, tmp_path):
     """An error on all ranks is said once; one that only the first has, while the others wait for it, too."""
     values = values_of(data, tmp_path / "run", "lbfgs")
     values["data"]["train"] = "nowhere.xyz"
-    found = ended(started(2, command(values, tmp_path)), 60)
+    found = ended(forked(2, command(values, tmp_path)), 60)
     assert [status for status, *_ in found] == [2, 2]
     assert "".join(err for *_, err in found).count("mlip: error:") == 1
     values = values_of(data, tmp_path / "run", "lbfgs", tensorboard=False)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "split.json").mkdir()  # the first rank cannot write there
     began = time.monotonic()
-    found = ended(started(2, command(values, tmp_path)), 60)
+    found = ended(forked(2, command(values, tmp_path)), 60)
     assert [status for status, *_ in found] == [2, 2], found
     assert "".join(err for *_, err in found).count("mlip: error:") == 1
     assert "split.json" in found[0][2] and found[1][2] == "" and time.monotonic() - began < 50
 
 
-def test_a_killed_rank_ends_the_others(data, tmp_path):
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_ranks_keep_features_once_and_a_killed_one_ends_the_others(data, tmp_path, cache):
+    """Both have the same file in memory, which has no name, so that nothing of it stays whatever ends them."""
     folder = tmp_path / "run"
-    overrides = ("training.epochs=4000", "training.schedule={name: constant}")
-    processes = started(2, command(values_of(data, folder, "adam, averaged, clipped"), tmp_path, *overrides))
-    limit = time.monotonic() + 60
-    while not (folder / "metrics.csv").exists() and processes[0].poll() is None and time.monotonic() < limit:
-        time.sleep(0.01)
+    arguments = command(values_of(data, folder, "adam, averaged, clipped"), tmp_path, *LONG, f"training.cache={cache}")
+    processes = forked(2, arguments)
+    under_way(processes, folder)
+    mapped = [features_of(process.pid) for process in processes]
+    assert mapped[0] == mapped[1] and len(mapped[0]) == 2 and all("(deleted)" in name for _, _, name in mapped[0])
+    assert max(size for size, *_ in mapped[0]) > 2e5
+    assert not list(folder.glob("features*"))
     processes[1].kill()
     (first, _, message), _ = ended(processes, 30)
     assert first == 2 and "rank 0 of 2 lost the others" in message and "Traceback" not in message
+    assert not list(folder.glob("features*"))
+
+
+def features_of(process):
+    """Bytes, inode and name of each file of features that a process has in its memory."""
+    lines = (line.split(maxsplit=5) for line in Path(f"/proc/{process}/maps").read_text(encoding="utf-8").splitlines())
+    ends = ((line, [int(end, 16) for end in line[0].split("-")]) for line in lines if "features" in line[-1])
+    return {(last - first, line[4], line[5]) for line, (first, last) in ends if "s" in line[1]}
 
 
 def test_shares_have_about_the_same_cost():
