@@ -46,13 +46,14 @@ class Properties(NamedTuple):
 
     def to(self, device: torch.device) -> Properties:
         """The same properties on another device."""
-        return self._mapped(lambda field: field.to(device))
+        return self.mapped(lambda field: field.to(device))
 
     def detach(self) -> Properties:
         """The same values without their history."""
-        return self._mapped(Tensor.detach)
+        return self.mapped(Tensor.detach)
 
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Properties:
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Properties:
+        """The same properties after a change of each field."""
         rest = (None if field is None else change(field) for field in self[1:])
         return Properties(change(self.energy), *rest)
 

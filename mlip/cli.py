@@ -80,7 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--resume", metavar="RUN", help="go on with the interrupted run in this folder")
     p.add_argument("--requeue", action="store_true", help="begin, or go on with the run in run.dir; for batch jobs")
 
-    studies.add_commands(lambda name, command, text: _add(commands, name, _study(command), text))
+    studies.add_commands(lambda name, command, text: _add(commands, name, _repeated(command), text))
 
     evaluation.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
@@ -115,7 +115,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_extrapolation_options(p)
     add_device_options(p)
 
-    for part in (lammps_command, ipi_command, inspection, prepare_command, conversion, exchange):
+    prepare_command.add_commands(lambda name, command, text: _add(commands, name, _repeated(command), text))
+
+    for part in (lammps_command, ipi_command, inspection, conversion, exchange):
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
@@ -159,7 +161,7 @@ def _train(options: argparse.Namespace) -> int:
                 begin = requeue.begin_or_resume if options.requeue else run.train
                 results = begin(config, quiet=quiet, ranks=ranks)
     except Stopped as stop:
-        if ranks.first or not ranks.agreed(stop.number):
+        if ranks.first or not ranks.stop_together:
             begun = folder is not None and (Path(folder) / run.CONFIG_FILE).is_file()
             by_name = begun and not options.requeue
             cure = f"go on with: mlip train --resume {folder}" if by_name else "give the same command again"
@@ -181,11 +183,10 @@ def _printed(command: Command) -> Callable[[argparse.Namespace], None]:
     return lambda options: _print(options, *command(options))
 
 
-def _study(command: Command) -> Callable[[argparse.Namespace], int]:
-    """A command that trains many times and goes on when it is given again."""
+def _repeated(command: Command) -> Callable[[argparse.Namespace], int]:
+    """A command of many parts, which goes on with those that are missing when it is given again."""
 
-    def study(options: argparse.Namespace) -> int:
-
+    def repeated(options: argparse.Namespace) -> int:
         try:
             with stopping_at_once():
                 _print(options, *command(options))
@@ -194,7 +195,7 @@ def _study(command: Command) -> Callable[[argparse.Namespace], int]:
             return exit_status(stop.number)
         return 0
 
-    return study
+    return repeated
 
 
 def _md(options: argparse.Namespace) -> int:

@@ -52,16 +52,18 @@ def add_extrapolation_options(parser: argparse.ArgumentParser) -> None:
 
 
 def use_threads(options: argparse.Namespace) -> None:
-    """Take as many threads as --threads says.
+    """Take as many threads as --threads says, and round nothing on a GPU.
 
     Raises:
         ValueError: that is no number of threads.
     """
+    from mlip.arithmetic import round_products
     from mlip.device import configure_cpu
 
     if options.threads < 1:
         raise ValueError(f"--threads is {options.threads}; expected at least 1")
     configure_cpu(options.threads)
+    round_products(False)
 
 
 def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +28,39 @@ from mlip.training.streamed import StreamedExamples
 
 logger = logging.getLogger(__name__)
 
+Place = Literal["memory", "device", "host", "disk", "off"]
+PLACES: dict[Place, str] = {
+    "memory": "kept in memory",
+    "device": "kept in the memory of the device",
+    "host": "kept in the memory of the host, each batch copied to the device while it computes with the one before",
+    "disk": "kept on disk",
+    "off": "computed in each step",
+}
+# Of a device's memory, what is left to everything but kept features: at least so many bytes, and this share of it.
+LEAST_RESERVE, SHARE_OF_RESERVE = 1_000_000_000, 0.1
+
+
+def place_of(cache: str, size: float, limit: float, device: tuple[float, float] | None, batch: float) -> Place:
+    r"""Where features and Jacobians of `size` bytes are kept.
+
+    On a CPU `cache` says it; "auto" is memory if they take at most `limit` bytes, else off. A GPU with
+    `device` = (free, total) bytes keeps them itself if
+
+    .. math:: size \, (1 + 2 b) \le free - \max(10^9, 0.1 \, total)
+
+    where b is the share of the structures in a `batch`, whose rows a step holds once more, and products with them. Else
+    they are kept on the host, for "auto" within the limit and if two batches, the next one too, fit on the device.
+    """
+    if cache in ("disk", "off"):
+        return "disk" if cache == "disk" else "off"
+    wanted = cache == "memory"
+    if device is None:
+        return "memory" if wanted or size <= limit else "off"
+    room = device[0] - max(LEAST_RESERVE, SHARE_OF_RESERVE * device[1])
+    if size * (1 + 2 * batch) <= room:
+        return "device"
+    return "host" if wanted or (size <= limit and size * 4 * batch <= room) else "off"
+
 
 @contextmanager
 def kept_features(
@@ -42,12 +76,14 @@ def kept_features(
         return
     dtype = getattr(torch, config.run.dtype)
     kept = {name: part for name, part in examples.items() if name != "test" and len(part)}
-    size = bytes_of_features(descriptor, kept.values(), dtype) / 1e9
-    place, limit = config.training.cache, config.training.cache_limit
-    if place == "auto":
-        place = "memory" if size <= limit else "off"
+    size = bytes_of_features(descriptor, kept.values(), dtype)
+    device, count = examples["train"].device, len(examples["train"])
+    memory = torch.cuda.mem_get_info(device) if device.type == "cuda" else None
+    batch = 1.0 if config.training.batch_size == "all" else min(1.0, config.training.batch_size / count)
+    limit = 1e9 * config.training.cache_limit
+    place = place_of(config.training.cache, size, limit, memory, batch)
     files: dict[str, ArrayFile | None] = {}
-    if place != "off" and all(ranks.gathered(examples["train"].device.type == "cpu")):
+    if all(ranks.gathered(place in ("memory", "disk"))):
         files = _files(config, descriptor, kept, dtype, ranks, place == "disk")
         if None in files.values() and not ranks.alone:
             copies = max(ranks.gathered(len(ranks.neighbors)))
@@ -57,16 +93,19 @@ def kept_features(
     logger.info(
         "features and Jacobians (%d functions, %.2f GB): %s",
         len(descriptor.functions),
-        size,
-        {"memory": "kept in memory", "disk": "kept on disk", "off": "computed in each step"}[place],
+        size / 1e9,
+        PLACES[place],
     )
     if place != "off":
         mine = ranks.neighbors.index(ranks.rank), len(ranks.neighbors)
         for name, part in kept.items():
             file = files.get(name)
             turn = (0, 1) if file is None else mine
-            part.store = FeatureStore(descriptor, part.atoms, dtype, file, turn=turn, jacobians=part.needs_gradients)
-        ranks.wait()  # until all have filled their part
+            jacobians, on_host = part.needs_gradients, place == "host"
+            part.store = FeatureStore(
+                descriptor, part.atoms, dtype, file, turn=turn, jacobians=jacobians, on_host=on_host
+            )
+    ranks.wait()  # until all have filled their part
     try:
         yield
     finally:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
 from mlip.inspection import Command
+from mlip.stopping import StopSignals, exit_status
 
 if TYPE_CHECKING:
     from mlip.interfaces.lammps.attachment import Attachment
@@ -59,9 +62,10 @@ def _lammps(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     lammps, ranks = start(arguments)
     potential, script = _together(ranks, lambda: _potential_and_script(options))
     _together(ranks, lambda: _read(lammps, ranks, options.input, script.before))
-    attached = _together(ranks, lambda: _attached(lammps, ranks, potential, options, script.elements))
-    begin = time.perf_counter()
-    _together(ranks, lambda: _read(lammps, ranks, options.input, script.after))
+    with StopSignals() as stop:
+        attached = _together(ranks, lambda: _attached(lammps, ranks, potential, options, script.elements, stop))
+        begin = time.perf_counter()
+        _together(ranks, lambda: _read(lammps, ranks, options.input, script.after))
     seconds = time.perf_counter() - begin
     size = 1 if ranks is None else ranks.size
     results = {
@@ -77,13 +81,32 @@ def _lammps(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if stopped is not None:
         lammps.command(f"write_data {EXTRAPOLATED} nocoeff")
         text = f"mlip: stopped at step {stopped}; the atoms are saved in {EXTRAPOLATED}\n{text}"
+    status = 0 if stopped is None else UNPHYSICAL
+    if attached.stopped_at is not None and stopped is None:
+        numbers = [stop.number] if ranks is None else ranks.allgather(stop.number)
+        number = next(filter(None, numbers))
+        status = exit_status(number)
+        text = f"mlip: stopped by {signal.Signals(number).name} at step {attached.stopped_at}\n{text}"
     lammps.close()
+    if status:
+        _leave(ranks, status, text)
     if ranks is not None and ranks.rank > 0:
-        raise SystemExit(0 if stopped is None else UNPHYSICAL)  # the first rank speaks for all
-    if stopped is not None:
-        sys.stderr.write(f"{text}\n")
-        raise SystemExit(UNPHYSICAL)
+        raise SystemExit(0)  # the first rank speaks for all
     return results, text
+
+
+def _leave(ranks: Any, status: int, text: str) -> NoReturn:
+    """End with this exit status; the first rank says why, before any leaves: mpiexec then kills those that are left."""
+    if ranks is None or ranks.rank == 0:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    if ranks is not None and ranks.size > 1:
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Barrier()
+        MPI.Finalize()
+        os._exit(status)
+    raise SystemExit(status)
 
 
 def _together(ranks: Any, work: Callable[[], Any]) -> Any:
@@ -123,7 +146,12 @@ def _potential_and_script(options: argparse.Namespace) -> tuple[Potential, Scrip
 
 
 def _attached(
-    lammps: Any, ranks: Any, potential: Potential, options: argparse.Namespace, elements: Sequence[str]
+    lammps: Any,
+    ranks: Any,
+    potential: Potential,
+    options: argparse.Namespace,
+    elements: Sequence[str],
+    stop: StopSignals,
 ) -> Attachment:
     from mlip.ensembles import require_sense
     from mlip.interfaces.lammps.attachment import Attachment
@@ -132,7 +160,8 @@ def _attached(
     how, largest = options.on_extrapolation, options.largest_extrapolation
     require_sense(how, largest)
     watch = None if how == "ignore" else Watch(potential, stop=how == "stop", largest=largest)
-    return Attachment(lammps, ranks, potential, options.elements or elements, std=options.std, watch=watch)
+    given = options.elements or elements
+    return Attachment(lammps, ranks, potential, given, std=options.std, watch=watch, should_stop=stop)
 
 
 def _read(lammps: Any, ranks: Any, origin: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mlip.arithmetic import arithmetic
 from mlip.assembly import plan_of
 from mlip.config import Config
 from mlip.device import configure_cpu
@@ -41,7 +42,8 @@ def learning_rate_range(
     rates = rising_rates(lowest, highest, steps)
     ready = prepare(config)
     configure_cpu(config.run.threads)
-    with kept_features(config, ready.descriptor, ready.examples):
+    exactness = arithmetic(ready.device, config.run.tf32, config.run.deterministic)
+    with exactness, kept_features(config, ready.descriptor, ready.examples):
         potential = new_potential(ready)
         trainer = Trainer(
             potential,

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from mlip.arithmetic import require_repeatable
 from mlip.assembly import (
     functions_of,
     network_shapes,
@@ -204,6 +205,8 @@ def require_runnable(config: Config, device: torch.device | None = None) -> torc
         ValueError: one cannot.
     """
     device = device or device_of(config.run.device)
+    if config.run.deterministic:
+        require_repeatable(device)
     folder = Path(config.run.dir)
     blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
     if blocked is not None:

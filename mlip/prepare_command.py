@@ -23,7 +23,7 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
     p.add_argument(
         "--chunk", type=int, default=256, metavar="N", help="structures read and checked together (default: 256)"
     )
-    p.add_argument("--force", action="store_true", help="replace a store that was made from something else")
+    p.add_argument("--overwrite", action="store_true", help="replace a store that was made from something else")
 
 
 def _prepare(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -71,7 +71,7 @@ def _prepare(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
             chunk=options.chunk,
             workers=options.workers,
             about={"source": data.train, "index": data.index},
-            overwrite=options.force,
+            overwrite=options.overwrite,
             progress=progress,
         )
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from mlip.agreement import require_one_config, require_same
+from mlip.arithmetic import arithmetic
 from mlip.assembly import make_potential, plan_of
 from mlip.claim import Claim
 from mlip.config import Config
@@ -48,8 +49,6 @@ RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
 RESULT_FILES = (
     CHECKPOINT_FILE, PREVIOUS_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE
 )  # fmt: skip
-
-
 Row = Mapping[str, float]  # of metrics.csv
 
 
@@ -173,7 +172,8 @@ def _run(
     if not ranks.alone:
         for part in ready.examples.values():
             part.weigh(ready.descriptor)
-    with kept_features(ready.config, ready.descriptor, ready.examples, ranks):
+    exactness = arithmetic(ready.device, ready.config.run.tf32, ready.config.run.deterministic)
+    with exactness, kept_features(ready.config, ready.descriptor, ready.examples, ranks):
         return _fit(ready, claim, started, saved, quiet, on_epoch, ranks)
 
 
@@ -189,9 +189,10 @@ def _fit(
     config, examples, folder = ready.config, ready.examples, claim.folder
     potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
+    sharing = ALONE if config.training.ranks_share == "members" else ranks  # the optimizer's work
     trainer = Trainer(
         potential,
-        lambda weights: make_optimizer(weights=weights, **chosen),
+        lambda weights: make_optimizer(weights=weights, ranks=sharing, **chosen),
         examples["train"],
         examples["valid"],
         plan_of(config, examples["train"].lengths),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from typing import Any
 REQUEUE = 75  # exit status: nothing is wrong, put the job into the queue again (EX_TEMPFAIL of sysexits.h)
 # Of a batch system before the time is up, as with SLURM's --signal=USR1@120; not every system has it.
 WARNING = getattr(signal, "SIGUSR1", None)
+AGAIN = 0.05  # s until a signal that was lost is sent again
 
 
 def exit_status(number: int) -> int:
@@ -58,16 +61,46 @@ class StopSignals:
 
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
-    """While entered, SIGTERM and SIGUSR1 raise `Stopped` wherever the program is: where nothing is lost by that."""
+    """While entered, SIGTERM and SIGUSR1 raise `Stopped` wherever the program is: where nothing is lost by that.
+
+    Where no exception leads out, as when an object is freed, the signal is sent again a moment later.
+    """
+    timers: list[threading.Timer] = []
+    hook = sys.unraisablehook
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number, "outside of the epochs")
 
+    def unraisable(lost: Any) -> None:
+        if isinstance(lost.exc_value, Stopped):
+            timers.append(threading.Timer(AGAIN, os.kill, (os.getpid(), lost.exc_value.number)))
+            timers[-1].start()
+        else:
+            hook(lost)
+
     handlers = _exchanged(dict.fromkeys(_polite(), stop))
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
+            timer.join()
+        sys.unraisablehook = hook
         _exchanged(handlers)
+
+
+@contextmanager
+def warning_held() -> Iterator[None]:
+    """While entered, SIGUSR1 waits; processes that are started meanwhile never get it."""
+    if WARNING is None:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [WARNING])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _polite() -> list[int]:

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
 from mlip.descriptors.store import FeatureStore, Layout
 from mlip.device import configure_cpu
+from mlip.stopping import warning_held
 from mlip.structure import Structure
 
 # What must be the same for chunks that are there to be kept.
@@ -172,13 +174,13 @@ def _can_go_on(path: Path, plan: dict[str, Any], overwrite: bool) -> bool:
         if overwrite:
             return False
         raise ValueError(
-            f"{path}: exists already, and is no store to go on with ({error}). Replace it: --force"
+            f"{path}: exists already, and is no store to go on with ({error}). Replace it: --overwrite"
         ) from error
     if found and not overwrite:
         shown = ["other data" if text.startswith("data ") else text for text in found]
         raise ValueError(
             f"{path}: exists already and was made from something else; now it would be {'; '.join(shown)}. "
-            "Replace it: --force, or choose another file: --output"
+            "Replace it: --overwrite, or choose another file: --output"
         )
     return not found
 
@@ -210,12 +212,15 @@ def _processes(workers: int, content: Content, path: Path) -> Iterator[Callable[
         yield here
         return
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(workers, spawn, _begin, (content, path)) as pool:
+    with warning_held():  # the first process ends the others, whether or not a batch system warns them as well
+        pool = ProcessPoolExecutor(workers, spawn, _begin, (content, path))
+    with pool:
 
         def there(function: Callable[..., T], writer: Writer, tasks: Iterator[Task], step: Callable) -> Iterator[T]:
             waiting: deque[Future[T]] = deque()
             for task in tasks:
-                waiting.append(pool.submit(_in_worker, function, task))
+                with warning_held():
+                    waiting.append(pool.submit(_in_worker, function, task))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
                     step()
@@ -225,6 +230,11 @@ def _processes(workers: int, content: Content, path: Path) -> Iterator[Callable[
 
         try:
             yield there
+        except BrokenProcessPool as error:
+            raise ValueError(
+                f"{path}: a worker was killed, perhaps for its memory ({error}). The same command goes on; fewer "
+                "workers (--workers) or smaller chunks (--chunk) take less"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

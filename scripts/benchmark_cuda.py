@@ -33,6 +33,7 @@ from timing import Row
 from torch import Tensor
 
 from mlip import Structure, collate, evaluate, to_batch
+from mlip.arithmetic import round_products
 from mlip.batch import AtomsBatch, with_pairs
 from mlip.config import Config
 from mlip.descriptors.backends import fastest
@@ -110,7 +111,7 @@ def ceilings_of(device: torch.device, edge: int, repeats: int) -> dict[str, floa
     target = torch.empty_like(source)
     seconds = _median(lambda: target.copy_(source), device, repeats)
     found["copy_gb_per_second"] = 2 * source.numel() * source.itemsize / seconds / 1e9
-    torch.backends.cuda.matmul.allow_tf32 = False
+    round_products(False)
     for dtype in (torch.float32, torch.float64):
         matrix = torch.rand(edge, edge, dtype=dtype, device=device)
         seconds = _median(lambda matrix=matrix: matrix @ matrix, device, repeats)

@@ -116,6 +116,41 @@ def test_streaming_from_a_store(tmp_path, options):
     assert "throughput" in printed and not list(tmp_path.iterdir()), "nothing is left behind"
 
 
+def test_scaling_predicts_from_what_it_measures(tmp_path):
+    picture = tmp_path / "scaling.svg"
+    printed, result = run("scaling", "--quick", "--structures", "100000", "--figure", str(picture))
+    figures = result["figures"]
+    assert set(figures["predicted"]) == {
+        f"{name}, {mode}"
+        for name in ("molecule", "periodic")
+        for mode in (
+            "recomputed, in memory, soap",
+            "recomputed, in memory, adam",
+            "recomputed, streamed, soap",
+            "kept, streamed, soap",
+            "kept, streamed in shares, soap",
+        )
+    }
+    for ways in figures["predicted"].values():
+        for way in ways.values():
+            assert set(way["seconds"]) == {"8", "64", "512"}
+            for ranks, seconds in way["seconds"].items():
+                assert seconds == pytest.approx(sum(way["parts"][ranks].values())) and seconds > 0
+            assert way["bound"] in {*way["parts"]["8"], "nothing yet"} and way["stops"] >= 1
+    assert all(row["model"] > 0 and row["beside"] > 0 and row["measured"] > 0 for row in figures["check"])
+    assert all(row["by cost"] >= 1 for row in figures["imbalance"])
+    assert figures["optimizers"]["soap"]["factored"] > 0 == figures["optimizers"]["adam"]["factored"]
+    assert all(entry["source"] for entry in result["published"].values())
+    assert "never compared with a run on GPUs" in printed
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_scaling_needs_two_ranks():
+    refused = subprocess.run(command("scaling", "--ranks", "1"), capture_output=True, text=True, timeout=60)
+    assert refused.returncode != 0
+    assert "--ranks is 1; it must be at least 2" in refused.stderr
+
+
 def test_help_teaches():
     printed = subprocess.run(command("md", "--help"), capture_output=True, text=True, timeout=60)
     assert printed.returncode == 0

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from interfaces.command import mlip, refused
@@ -13,6 +14,7 @@ from interfaces.trained import ETHANOL, TINY, train
 
 from mlip.claim import LOCK_FILE, Claim
 from mlip.model.checkpoint import TRAINING, load, load_content
+from mlip.stopping import Stopped, stopping_at_once
 from mlip.training.loop import Trainer
 
 SHORT = ("training.epochs=3", "data.index=:24", "data.split={valid: 4}", "training.batch_size=4")
@@ -84,10 +86,26 @@ def test_functions_chosen_from_the_data_are_the_same_config(tmp_path, monkeypatc
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGUSR1, 75), (signal.SIGTERM, 143)])
 def test_a_signal_before_the_first_step(tmp_path, monkeypatch, number, status):
     """Reading and preparing may take minutes; a job that is warned then is to be queued again as well."""
-    monkeypatch.setattr("mlip.run.prepare", lambda *unused: signal.raise_signal(number))
+    monkeypatch.setattr("mlip.run.prepare", lambda *unused, **named: signal.raise_signal(number))
     outcome = train(tmp_path, ETHANOL, *SHORT, options=REQUEUE)
     assert outcome.status == status and "give the same command again" in outcome.err, outcome
     assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_while_an_object_is_freed():
+    """No exception leads out of there; one that came then would be lost, and the job killed without its state."""
+
+    class Freed:
+        def __del__(self):
+            signal.raise_signal(signal.SIGUSR1)
+
+    hook = sys.unraisablehook
+    with pytest.raises(Stopped, match="SIGUSR1"), stopping_at_once():
+        Freed()
+        limit = time.monotonic() + 10
+        while time.monotonic() < limit:
+            time.sleep(0.01)
+    assert sys.unraisablehook is hook
 
 
 def test_a_second_process_in_the_folder(tmp_path, monkeypatch):

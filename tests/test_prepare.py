@@ -201,6 +201,26 @@ def test_a_killed_preparation_goes_on_and_leaves_no_processes(tmp_path, made):
     assert not StoreFile(path).unwritten()
 
 
+def test_a_signal_to_all_processes_of_a_preparation(tmp_path, made):
+    """SLURM warns each process of a step: the first one says that the same command goes on, and how to requeue."""
+    path = tmp_path / "s.h5"
+    arguments = ["prepare", made / "config.yaml", "data.index=:300", "--chunk", "2", "--features", "--quiet"]
+    command = [sys.executable, "-m", "mlip", *arguments, "--output", path, "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        limit = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < limit:
+            if path.exists() and 0 < len(StoreFile(path).unwritten()) < 148:
+                break
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGUSR1)
+        _, message = process.communicate(timeout=60)
+    assert process.returncode == 75 and "stopped by SIGUSR1" in message, message
+    assert "Traceback" not in message
+    assert 0 < len(StoreFile(path).unwritten()) < 150
+    assert mlip(*arguments, "--output", path).status == 0
+    assert not StoreFile(path).unwritten()
+
+
 def test_metrics_of_a_streamed_run_fall(tmp_path, made):
     train(config(tmp_path, made / "features.h5", memory_limit=LIMITS["features"], epochs=12), quiet=True)
     with (tmp_path / "metrics.csv").open(encoding="utf-8") as file:

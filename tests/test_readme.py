@@ -37,7 +37,7 @@ def test_configs_are_valid(block):
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_understood(command):
-    program, *arguments = command.removeprefix("mpiexec -n 2 ").split()
+    program, *arguments = re.sub("^(mpiexec -n 2|torchrun --nproc-per-node 2 -m) ", "", command).split()
     assert Path(program).name == "mlip"
     make_parser().parse_args(arguments)
 

@@ -21,6 +21,12 @@ class Run(Section):
     dtype: Literal["float32", "float64"] = Field(
         "float32", description="precision of features and networks; total energies are always float64"
     )
+    tf32: bool = Field(
+        False, description="round to 10 bits (TF32) in float32 products on a GPU; faster, errors stand in docs/gpu.md"
+    )
+    deterministic: bool = Field(
+        False, description="the same bits in every run on a GPU as well, slower; what cannot give them is refused"
+    )
     threads: int = Field(1, ge=1, description="CPU threads; more help large cells and batches only")
     overwrite: bool = Field(False, description="replace the results of an earlier run in run.dir")
     tensorboard: bool = Field(False, description="write TensorBoard events as well (pip install tensorboard)")

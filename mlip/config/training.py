@@ -194,13 +194,14 @@ class Training(Section):
     cache: Literal["auto", "memory", "disk", "off"] = Field(
         "auto",
         description="where features and Jacobians are kept: memory, a file in run.dir while the run lasts (disk), or "
-        "nowhere, each step computing them (off); auto: memory if they fit the limit, else off",
+        "nowhere, each step computing them (off); auto: memory if they fit the limit, else off. On a GPU memory is its "
+        "own if they fit there, else the host's, from which batches are copied ahead",
     )
     cache_limit: float = Field(
         4.0,
         gt=0,
-        description="GB that the kept features may take with cache auto; once for all ranks of a machine, which share "
-        "them, with GPUs for each",
+        description="GB of the host's memory that the kept features may take with cache auto; once for all ranks of a "
+        "machine, which share them on a CPU, for each with a GPU",
     )
     ranks_share: Literal["structures", "members"] = Field(
         "structures",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,15 @@ class Rows(NamedTuple):
     jacobian: Float[Tensor, "R 3 B"]  # 1/Å
 
 
+class BatchRows(NamedTuple):
+    """The same of the structures of a batch only, whose pairs and centers are counted within the batch."""
+
+    pair: Int[Tensor, "R"]
+    center: Int[Tensor, "R"]
+    columns: Int[Tensor, "B"]
+    jacobian: Float[Tensor, "R 3 B"]  # 1/Å
+
+
 class Stored(NamedTuple):
     """Features and Jacobians, one for each column set, that were computed before."""
 
@@ -54,7 +63,9 @@ class KeptFeatures:
     The Jacobian is read where it lies: a product is one pass over it, also of K vectors at once.
     """
 
-    def __init__(self, features: Float[Tensor, "N D"], rows: Sequence[Rows], chosen: Chosen, pairs: int) -> None:
+    def __init__(
+        self, features: Float[Tensor, "N D"], rows: Sequence[Rows] | Sequence[BatchRows], chosen: Chosen, pairs: int
+    ) -> None:
         self.features = features
         self._rows, self._chosen, self._pairs = rows, chosen, pairs
 
@@ -81,9 +92,9 @@ class KeptFeatures:
 
                 kept.kept_gradients(rows, self._chosen, given.numpy(), result.numpy())
                 continue
-            taken, center, pair = self._taken(rows)
-            g = given.index_select(2, rows.columns).index_select(1, center)
-            result[:, pair] = torch.einsum("rxb,krb->krx", rows.jacobian[taken], g)
+            pair, center, columns, jacobian = self._of_batch(rows)
+            g = given.index_select(2, columns).index_select(1, center)
+            result[:, pair] = torch.einsum("rxb,krb->krx", jacobian, g)
         return result.view(*feature_gradients.shape[:-2], self._pairs, 3)
 
     def feature_changes(self, pair_changes: Float[Tensor, "*K P 3"]) -> Float[Tensor, "*K N D"]:
@@ -97,18 +108,29 @@ class KeptFeatures:
 
                 kept.kept_changes(rows, self._chosen, given.numpy(), result.numpy())
                 continue
-            taken, center, pair = self._taken(rows)
-            change = torch.einsum("krx,rxb->krb", given[:, pair], rows.jacobian[taken])
-            total = change.new_zeros(*result.shape[:2], len(rows.columns)).index_add_(1, center, change)
-            result[:, :, rows.columns] += total
+            pair, center, columns, jacobian = self._of_batch(rows)
+            change = torch.einsum("krx,rxb->krb", given[:, pair], jacobian)
+            total = change.new_zeros(*result.shape[:2], len(columns)).index_add_(1, center, change)
+            result[:, :, columns] += total
         return result.view(*pair_changes.shape[:-2], *self.features.shape)
 
-    def _taken(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-        """Numbers of the chosen structures' rows, and their centers and pairs in what is asked for."""
-        taken = torch.from_numpy(ranges(rows.start, self._chosen.structure)).to(rows.pair.device)
+    def gathered(self) -> KeptFeatures:
+        """The same with the rows of these structures only, one behind the other, ready to be moved."""
+        return KeptFeatures(self.features, [self._of_batch(rows) for rows in self._rows], self._chosen, self._pairs)
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> KeptFeatures:
+        """The same after a change of place; rows that were not gathered stay where they are."""
+        rows = [BatchRows(*map(move, part)) if isinstance(part, BatchRows) else part for part in self._rows]
+        return KeptFeatures(move(self.features), cast(list[Rows], rows), self._chosen, self._pairs)
+
+    def _of_batch(self, rows: Rows | BatchRows) -> BatchRows:
+        if isinstance(rows, BatchRows):
+            return rows
+        pairs, centers, columns, jacobian = map(torch.as_tensor, rows[1:])  # those for kernels are arrays
+        taken = torch.from_numpy(ranges(rows.start, self._chosen.structure)).to(pairs.device)
         counts = np.diff(rows.start)[self._chosen.structure]
         atom, pair = (torch.from_numpy(np.repeat(first, counts)).to(taken.device) for first in self._chosen[1:])
-        return taken, rows.center[taken] + atom, rows.pair[taken] + pair
+        return BatchRows(pairs[taken] + pair, centers[taken] + atom, columns, jacobian.index_select(0, taken))
 
 
 class JoinedFeatures(KeptFeatures):
@@ -117,6 +139,10 @@ class JoinedFeatures(KeptFeatures):
     def __init__(self, parts: Sequence[KeptFeatures]) -> None:
         super().__init__(torch.cat([part.features for part in parts]), (), parts[0]._chosen, 0)
         self._parts = parts
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> JoinedFeatures:
+        """All parts after a change of place."""
+        return JoinedFeatures([part.moved(move) for part in self._parts])
 
     def pair_gradients(self, feature_gradients: Float[Tensor, "*K N D"]) -> Float[Tensor, "*K P 3"]:
         """The products of all parts."""
@@ -135,7 +161,8 @@ class FeatureStore:
     Of each pair it has only the functions that involve its neighbor's element. With a `file` of the `shapes_of` these
     atoms everything is in that instead of memory of its own, and this process computes what falls to its `turn`, the
     n-th of so many that fill the file together. Without `jacobians` only energies can be made of what is kept. What is
-    `stored` already is taken as it is instead of computed.
+    `stored` already is taken as it is instead of computed. With `on_host` all is kept in the host's memory, whatever
+    the device; what is taken is then to be `moved` there.
     """
 
     def __init__(
@@ -148,8 +175,10 @@ class FeatureStore:
         turn: tuple[int, int] = (0, 1),
         jacobians: bool = True,
         stored: Stored | None = None,
+        on_host: bool = False,
     ) -> None:
-        device = descriptor.index_of_number.device
+        self.device = descriptor.index_of_number.device
+        device = torch.device("cpu") if on_host else self.device
         self._atom_start, self._pair_start = atoms.atom_start, atoms.pair_start
         layout = Layout(descriptor, jacobians)
         self._pairs_of_kind = [kind.nonzero()[0] for kind in layout.masks(atoms.whole)]
@@ -175,7 +204,7 @@ class FeatureStore:
                 jacobian=jacobian,
             )
             self.rows.append(rows)
-        by_kernels = device.type == "cpu" and has_kernels()
+        by_kernels = self.device.type == "cpu" and has_kernels()
         self._tables = [_arrays(rows) for rows in self.rows] if by_kernels else self.rows
         if stored is not None:
             return
@@ -189,20 +218,20 @@ class FeatureStore:
         """Compute the features of atoms first to last; of their neighbors only the element counts."""
         center = whole.pairs[0].numpy()
         begin, end = np.searchsorted(center, [first, last])
-        device = self.features.device
+        device = self.device
         numbers = torch.cat([whole.numbers[first:last], torch.tensor(descriptor.elements)]).to(device)
         neighbor = descriptor.index_of_number[whole.numbers[whole.pairs[1, begin:end]].to(device)] + (last - first)
         pairs = torch.stack([whole.pairs[0, begin:end].to(device) - first, neighbor])
         local = vectors[begin:end].to(device)
         backend = fastest(descriptor, device)
-        self.features[first:last] = backend(numbers, pairs, local)[: last - first]
+        self.features[first:last].copy_(backend(numbers, pairs, local)[: last - first])  # onto the host as well
         if not self.rows:
             return
         jacobian = backend.jacobian(numbers, pairs, local)
         for rows, kind in zip(self.rows, self._pairs_of_kind, strict=True):
             a, b = np.searchsorted(kind, [begin, end])
             chosen = torch.from_numpy(kind[a:b] - begin).to(device)
-            rows.jacobian[a:b] = jacobian.index_select(0, chosen).index_select(2, rows.columns)
+            rows.jacobian[a:b].copy_(jacobian.index_select(0, chosen).index_select(2, rows.columns))
 
     def take(self, structures: Sequence[int]) -> KeptFeatures:
         """Kept features of these structures, in this order."""
@@ -210,7 +239,8 @@ class FeatureStore:
         atoms, pairs = np.diff(self._atom_start)[chosen], np.diff(self._pair_start)[chosen]
         places = Chosen(chosen, np.cumsum(atoms) - atoms, np.cumsum(pairs) - pairs)
         rows = torch.from_numpy(ranges(self._atom_start, chosen)).to(self.features.device)
-        return KeptFeatures(self.features.index_select(0, rows), self._tables, places, int(pairs.sum()))
+        kept = KeptFeatures(self.features.index_select(0, rows), self._tables, places, int(pairs.sum()))
+        return kept if self.features.device == self.device else kept.gathered()
 
     def read_ahead(self, structures: Sequence[int]) -> None:
         """Have what `take` of these structures will need read from the file in the background."""

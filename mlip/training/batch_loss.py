@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from mlip.stopping import StopSignals
+from mlip.training.distributed import Wish
 from mlip.training.examples import Examples
 from mlip.training.loss import Loss, LossTerms
 from mlip.training.members import OwnMembers
@@ -23,7 +23,7 @@ class BatchLoss:
 
     with the number :math:`n_t(B)` of components that have a label, of each term t. Where the members of a committee are
     shared out instead, each rank has all of B for its `own`, whose gradients are nobody else's, and only losses are
-    added up. The others hear of `signals` of this rank.
+    added up. The others hear what this rank would do after the step: `wish`.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class BatchLoss:
         structures: Sequence[int],
         loss: Loss,
         own: OwnMembers,
-        signals: StopSignals,
+        wish: Callable[[], Wish],
     ) -> None:
-        self.step, self.examples, self.loss, self.own, self.signals = step, examples, loss, own, signals
+        self.step, self.examples, self.loss, self.own, self.wish = step, examples, loss, own, wish
         whole = own.shared or own.ranks.alone
         mine = list(structures) if whole else own.ranks.share(structures, examples.costs)
         self._known = None if whole else examples.known[:, list(structures)].sum(dim=1).tolist()
@@ -65,4 +65,4 @@ class BatchLoss:
         gradient = table.weights.grad
         if self.own.shared:
             gradient, terms = gradient[:0], LossTerms(*(self.own.share * term for term in terms))
-        return self.own.ranks.add_up_step(gradient, terms, self.signals.number)
+        return self.own.ranks.add_up_step(gradient, terms, self.wish())

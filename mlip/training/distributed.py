@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,13 @@ class LostRanks(ValueError):  # noqa: N818 (what it is)
     """The other ranks do not answer."""
 
 
+class Wish(NamedTuple):
+    """What a rank would do after a step: stop because of a signal (0: none), and save."""
+
+    signal: int = 0
+    save: bool = False
+
+
 class Ranks:
     """One of several processes that train together; by default the only one, whose sums are its own numbers.
 
@@ -47,7 +54,7 @@ class Ranks:
         self.rank, self.size = rank, size
         places = self.gathered(machine())
         self.neighbors = [other for other, place in enumerate(places) if place == places[rank]]  # on this machine
-        self._signal = 0  # that some rank had when losses were last added up
+        self._agreed = Wish()  # when losses were last added up
 
     @property
     def first(self) -> bool:
@@ -93,25 +100,35 @@ class Ranks:
         if not self.alone:
             _answered(lambda: dist.all_reduce(tensor))
 
-    def add_up_step(self, gradient: Tensor, terms: LossTerms, signal: int) -> LossTerms:
-        """Replace the gradient and return the losses, both added up over the ranks, in one message and in float64.
+    def add_up_step(self, gradient: Tensor, terms: LossTerms, wish: Wish) -> LossTerms:
+        """Replace the gradient and return the losses, both added up over the ranks, in one message.
 
-        `signal` is what this rank got, 0 for nothing; `agreed` then has the lowest that any rank got.
+        It has the gradient's precision, for it is the longest. `agreed` then knows what all ranks wish.
         """
         if self.alone:
             return terms
-        signals = gradient.new_zeros(SIGNALS, dtype=torch.float64)
-        signals[signal] = 1
-        message = torch.cat([gradient.double(), torch.stack(list(terms)).to(signals), signals])
+        wishes = gradient.new_zeros(SIGNALS)
+        wishes[0] = float(wish.save and self.first)
+        wishes[wish.signal] += float(wish.signal > 0)
+        message = torch.cat([gradient, torch.stack(list(terms)).to(gradient), wishes])
         self.add_up(message)
         parts = message.split([len(gradient), len(terms), SIGNALS])
         gradient.copy_(parts[0])
-        self._signal = next((number for number in range(1, SIGNALS) if parts[2][number] > 0), 0)
-        return LossTerms(*parts[1])
+        save, *signals = parts[2].tolist()
+        self._agreed = Wish(next((number for number, count in enumerate(signals, 1) if count), 0), bool(save))
+        return LossTerms(*parts[1].double())
 
-    def agreed(self, signal: int) -> int:
-        """The signal that stops all ranks at the same step, 0 for none; this rank got `signal`."""
-        return signal if self.alone else self._signal
+    def agreed(self, wish: Wish) -> Wish:
+        """What all ranks do at a step: stop by the lowest signal that any got, save once if the first says it."""
+        if self.alone:
+            return wish
+        agreed, self._agreed = self._agreed, self._agreed._replace(save=False)
+        return agreed
+
+    @property
+    def stop_together(self) -> bool:
+        """Whether a signal stops all ranks at the same step."""
+        return self.alone or self._agreed.signal > 0
 
     def gathered(self, value: Any) -> list[Any]:
         """The values of all ranks, in their order."""
@@ -176,7 +193,7 @@ def joined() -> Iterator[Ranks]:
         yield ranks
         ranks.wait()
     except BaseException as error:
-        if isinstance(error, Stopped) and ranks.agreed(error.number):
+        if isinstance(error, Stopped) and ranks.stop_together:
             watch.end()
         else:
             watch.fail()

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mlip.batch import AtomsBatch, Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
+from mlip.batch import Collection, Properties, collate_labels, pair_vectors, ranges, to_batch
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.store import FeatureStore, KeptFeatures, products_of
+from mlip.descriptors.store import FeatureStore, products_of
 from mlip.structure import Structure
 from mlip.training.loss_weights import Lengths, lengths_of
+from mlip.training.read_ahead import ReadAhead, Taken
 
 
 class Examples:
@@ -30,6 +31,7 @@ class Examples:
     def _set(self, atoms: Collection, labels: Properties, device: torch.device) -> None:
         self.atoms, self.labels, self.device = atoms, labels, device
         self.store: FeatureStore | None = None
+        self.ahead = ReadAhead(device) if device.type == "cuda" else None
         self.weights: Float[Tensor, "K S"] | None = (
             None  # how much each structure counts for each member of a committee
         )
@@ -77,11 +79,21 @@ class Examples:
         """Pairs of all structures together."""
         return self.atoms.whole.pairs.shape[1]
 
-    def take(self, structures: Sequence[int]) -> tuple[AtomsBatch, Properties, KeptFeatures | None]:
+    def take(self, structures: Sequence[int]) -> Taken:
         """These structures as one batch on the device, their labels, and their features if kept."""
-        batch = self.atoms.take(structures).to(self.device)
+        return self.ahead.taken(structures, self.found) if self.ahead else self.found(structures)
+
+    def read_ahead(self, structures: Sequence[int]) -> None:
+        """Begin in the background with what `take` of these structures will need, if that helps."""
+        if self.ahead and len(structures):
+            self.ahead.begin(structures, self.found)
+        if self.store:
+            self.store.read_ahead(structures)
+
+    def found(self, structures: Sequence[int]) -> Taken:
+        """The same as `take` in the host's memory, but for features that are kept on the device."""
         features = self.store.take(structures) if self.store else None
-        return batch, self.labels_of(structures).to(self.device), features
+        return self.atoms.take(structures), self.labels_of(structures), features
 
     def weights_of(self, structures: Sequence[int]) -> Float[Tensor, "K s"] | None:
         """How much these structures count for each member of a committee; None if all count the same."""

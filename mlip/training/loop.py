@@ -18,7 +18,7 @@ from mlip.model.potential import Potential
 from mlip.model.weights import WeightTable
 from mlip.stopping import Stopped, StopSignals
 from mlip.training.batch_loss import BatchLoss
-from mlip.training.distributed import ALONE, Ranks
+from mlip.training.distributed import ALONE, Ranks, Wish
 from mlip.training.examples import Examples
 from mlip.training.last_layer import solve_last_layers
 from mlip.training.loss import Loss, LossTerms
@@ -99,7 +99,7 @@ class Trainer:
             if not self.progress.finished:
                 self._finish()
             self._save(on_save)
-            if number := self.ranks.agreed(self.signals.number):
+            if number := self.ranks.agreed(self._wish()).signal:
                 raise Stopped(number, "after the last epoch")
         self.potential.networks.load_state_dict(self.best)
 
@@ -161,8 +161,8 @@ class Trainer:
                 self.plan.schedule.forget()
         for first in steps[self.progress.step :]:
             rate = self._rate(self.progress.step / len(steps))
-            if self.train_examples.store:
-                self.train_examples.store.read_ahead(order[first + size : first + 2 * size])
+            following = self.ranks.share(order[first + size : first + 2 * size], self.train_examples.costs)
+            self.train_examples.read_ahead(following)
             terms = self._step(order[first : first + size], rate)
             sums = tuple(a + float(b) for a, b in zip(self.progress.sums, terms, strict=True))
             self.progress = replace(self.progress, step=self.progress.step + 1, sums=sums)
@@ -191,7 +191,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         found: list[LossTerms] = []
-        loss = BatchLoss(self.step, self.train_examples, structures, self.stage.loss, self.own, self.signals)
+        loss = BatchLoss(self.step, self.train_examples, structures, self.stage.loss, self.own, self._wish)
 
         def loss_and_gradient() -> float:
             """At the weights as they are; an optimizer with a line search asks several times."""
@@ -263,17 +263,20 @@ class Trainer:
 
     def _save_if_due(self, on_save: Callable[[], None]) -> None:
         """Save after a step or an epoch if it is time, and save and stop if a signal came."""
-        number = self.ranks.agreed(self.signals.number)  # one that comes while we save is for the next time
-        if self.own.agreed(number > 0 or self.saving.due):
+        number, due = self.ranks.agreed(self._wish())  # a signal that comes while we save is for the next time
+        if number or due:
             self._save(on_save)
         if number:
             epoch, step = self.progress.epoch, self.progress.step
             raise Stopped(number, f"in epoch {epoch}" if step else f"after epoch {epoch - 1}")
 
+    def _wish(self) -> Wish:
+        return Wish(self.signals.number, self.saving.due)
+
     def _save(self, on_save: Callable[[], None]) -> None:
         self.progress = replace(self.progress, seconds=time.monotonic() - self._began)
         self.own.collect()
-        state = self._state()
+        state = self._state()  # of which every rank may have a part
         if self.ranks.first:
             on_save()  # first, since a checkpoint without the potential's fixed values cannot go on
             self.saving.save(state)

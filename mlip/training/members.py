@@ -47,10 +47,6 @@ class OwnMembers:
         if self.shared and isinstance(optimizer, SOAP):
             optimizer.of_member = self._of_member
 
-    def agreed(self, due: bool) -> bool:
-        """Whether it is time for what all do together, as the first rank sees it."""
-        return bool(self.ranks.total(float(due and self.ranks.first))[0]) if self.shared else due
-
     def whole(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of all members by name, from those of each rank's own."""
         if not self.shared:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
 from mlip.model.weights import WeightTable
+from mlip.training.distributed import ALONE, Ranks
 from mlip.training.muon import Muon
+from mlip.training.shared_soap import SharedSOAP
 from mlip.training.soap import SOAP
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -24,11 +26,18 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_optimizer(name: str, weights: WeightTable, learning_rate: float, **options: Any) -> Optimizer:
-    """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...)."""
+def make_optimizer(
+    name: str, weights: WeightTable, learning_rate: float, ranks: Ranks = ALONE, **options: Any
+) -> Optimizer:
+    """An optimizer by name; `options` are its own (momentum, betas, weight_decay, ...).
+
+    Several `ranks` share its work if there is enough; what it does is the same.
+    """
     if name == "soap":
-        options |= {"sharing": weights.sharing(), "members": weights.members}
-        return SOAP(weights.weights, weights.matrices(), lr=learning_rate, **options)
+        options |= {"lr": learning_rate, "sharing": weights.sharing(), "members": weights.members}
+        if ranks.alone:
+            return SOAP(weights.weights, weights.matrices(), **options)
+        return SharedSOAP(weights.weights, weights.matrices(), ranks, **options)
     if name == "muon":
         return Muon(weights.weights, weights.matrices(), lr=learning_rate, **options)
     if name == "lbfgs":

@@ -73,7 +73,9 @@ class Source:
             jacobians = [arrays[name] for name in self._jacobians()]
             dtype = torch.from_numpy(arrays["features"]).dtype
             stored = Stored(arrays["features"], jacobians)
-            examples.store = FeatureStore(self.descriptor, atoms, dtype, jacobians=bool(jacobians), stored=stored)
+            examples.store = FeatureStore(
+                self.descriptor, atoms, dtype, jacobians=bool(jacobians), stored=stored, on_host=True
+            )
         return examples
 
     def _arrays(self, names: list[str], places: Int[np.ndarray, "s"]) -> dict[str, np.ndarray]:

@@ -47,10 +47,14 @@ class SOAP(Optimizer):
     ) -> None:
         numbers = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "basis_beta": basis_beta}
         super().__init__([weights], {"lr": lr, **numbers, "basis_every": basis_every, "longest": longest})
-        self._places = [(m.storage_offset(), m.shape, m.stride()) for m in matrices]
+        self._take(matrices)
         self._sharing = list(sharing or [1] * len(matrices))
         self._members = members
         self.of_member = _of_member
+
+    def _take(self, matrices: Sequence[Tensor]) -> None:
+        """Turn these matrices; the rest of the weights makes steps of Adam."""
+        self._places = [(m.storage_offset(), m.shape, m.stride()) for m in matrices]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -73,8 +77,11 @@ class SOAP(Optimizer):
         if group["weight_decay"]:
             weights.mul_(1 - group["lr"] * group["weight_decay"])
         rate = group["lr"] / (1 - beta1 ** state["step"])
-        weights.sub_(self._turned(change, state["bases"], forwards=False), alpha=rate)
+        self._change(weights, self._turned(change, state["bases"], forwards=False), rate)
         self._follow(state, weights.grad, group)
+
+    def _change(self, weights: nn.Parameter, change: Tensor, rate: float) -> None:
+        weights.sub_(change, alpha=rate)
 
     def _begin(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
         state["step"] = 0

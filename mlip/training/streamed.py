@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mlip.batch import AtomsBatch, Properties, collate, collate_labels
+from mlip.batch import collate, collate_labels
 from mlip.descriptors.acsf import ACSF
-from mlip.descriptors.store import JoinedFeatures, KeptFeatures
+from mlip.descriptors.store import JoinedFeatures
 from mlip.training.examples import Examples
 from mlip.training.loss_weights import Lengths
 from mlip.training.pools import Source
+from mlip.training.read_ahead import ReadAhead, Taken
 from mlip.training.statistics import Statistics
 
 
@@ -67,6 +68,7 @@ class StreamedExamples(Examples):
         self.window, self.places, self.pool_bytes, self.known = window, places, pool_bytes, known
         self.device = window.source.device
         self.store = None
+        self.ahead = ReadAhead(self.device) if self.device.type == "cuda" else None
         self.statistics: Statistics | None = None  # of all structures, once they are known
         self.weights: Float[Tensor, "K S"] | None = None
         self.has_energy, self.has_forces, self.has_stress = known.any(dim=1).tolist()
@@ -124,14 +126,14 @@ class StreamedExamples(Examples):
             yield chosen[first:last].tolist()
             first = last
 
-    def take(self, structures: Sequence[int]) -> tuple[AtomsBatch, Properties, KeptFeatures | None]:
-        """These structures as one batch on the device, their labels, and their features if the store has them."""
+    def found(self, structures: Sequence[int]) -> Taken:
+        """These structures as one batch, their labels, and their features if the store has them."""
         chosen = np.asarray(structures, dtype=np.int64)
         pool = self._pool[chosen]
         cuts = [0, *(np.flatnonzero(np.diff(pool)) + 1).tolist(), len(chosen)]
         needed = np.unique(pool).tolist()
         loaded = dict(zip(needed, self.window.pools(self._plan, needed), strict=True))
-        taken = [loaded[pool[a]].take(self._local[chosen[a:b]].tolist()) for a, b in pairwise(cuts)]
+        taken = [loaded[pool[a]].found(self._local[chosen[a:b]].tolist()) for a, b in pairwise(cuts)]
         if len(taken) == 1:
             return taken[0]
         batches, labels, features = zip(*taken, strict=True)

@@ -18,7 +18,19 @@ MODULES = {
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
     ["durable"],
-    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu", "stopping", "claim"],
+    [
+        "structure",
+        "units",
+        "config",
+        "device",
+        "arithmetic",
+        "trajectory",
+        "ensembles",
+        "kernels",
+        "gpu",
+        "stopping",
+        "claim",
+    ],
     ["elements"],
     ["configreference"],
     ["neighbors", "pair_search", "data", "configfile"],

@@ -30,7 +30,7 @@ def test_kept_features_come_along():
 @pytest.mark.parametrize("size", [1, 100, 10**6])
 def test_chunks_hold_every_structure_once(size):
     examples = Examples(zoo.MIXED, 4.0, CPU)
-    chunks = list(examples.chunks(size))
+    chunks = list(examples.chunks(pairs_at_once=size))
     assert [s for chunk in chunks for s in chunk] == list(range(len(zoo.MIXED)))
     for chunk in chunks:
         assert len(chunk) == 1 or examples.atoms.take(chunk).pairs.shape[1] <= size

@@ -127,6 +127,15 @@ def test_every_structure_comes_once_in_an_epoch_and_orders_differ(tmp_path, stru
     assert sorted(n for chunk in chunks for n in chunk) == list(range(21)) and len(chunks) > 2
 
 
+def test_chunks_of_some_structures_hold_these(tmp_path, structures):
+    source = source_of(tmp_path / "s.h5", structures, zoo.POTENTIALS["radial"](), features=False)
+    streamed = streamed_of(source, np.arange(3, 24))
+    chosen = [20, 0, 7, 8, 13]
+    found = [n for chunk in streamed.chunks(chosen, 300) for n in chunk]
+    assert found == sorted(chosen), "as the store has them"
+    assert list(streamed.chunks([])) == []
+
+
 def test_no_more_than_two_pools_are_in_memory(tmp_path, monkeypatch, structures):
     source = source_of(tmp_path / "s.h5", structures, zoo.POTENTIALS["radial"](), features=False, chunk=2)
     streamed = streamed_of(source, np.arange(24), share=0.2)

@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,8 +32,9 @@ class Attachment:
     `elements` has the symbol of each atom type. Of a committee the standard deviations of atomic energies and of forces
     (the length of an atom's three components) are there for dumps every `std` steps, as d_mlip_energy_std (LAMMPS's
     unit of energy) and d_mlip_forces_std; 0 for never. With a `watch`, d_mlip_extrapolation is how far each atom is
-    outside of the training set's features, in widths of their ranges. `ranks` is the communicator of LAMMPS's ranks or
-    None.
+    outside of the training set's features, in widths of their ranges. LAMMPS's run ends after the step in which
+    `should_stop` is true on some rank, and what follows it in the input is still done; `stopped_at` is that step.
+    `ranks` is the communicator of LAMMPS's ranks or None.
 
     A failure on any rank ends all of them with exit status 2 and one message: LAMMPS cannot be told of it otherwise.
 
@@ -51,6 +52,7 @@ class Attachment:
         *,
         std: int = 0,
         watch: Watch | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         if not lammps.extract_setting("box_exist"):
             raise ValueError("LAMMPS has no box where the potential is to be attached. Create it before the first run")
@@ -63,6 +65,8 @@ class Attachment:
         self.per_ev = 1 / ENERGY[ENERGY_OF[units]]  # LAMMPS's unit of energy
         self.domain = Domain(potential, watch=watch is not None)
         self.std, self.watch = std, watch
+        self.should_stop = should_stop
+        self.stopped_at: int | None = None
         self._number_of_type = _numbers_of_types(elements, lammps.extract_setting("ntypes"), potential)
         self._numbers = self._tags = np.empty(0, np.int64)
         self._halo: Halo | None = None
@@ -77,15 +81,17 @@ class Attachment:
         """What LAMMPS calls: fills the forces on a rank's own atoms, energy and virial of all."""
         failure = None
         # One reduction tells all ranks what each has: energy, virial, whether it has other atoms, failures, and how
-        # many atoms are outside of the training set's features, far outside, or so far that LAMMPS is to stop.
-        totals = np.zeros(12)
+        # many atoms are outside of the training set's features, far outside, or so far that LAMMPS is to stop; and
+        # how many ranks are to stop for another reason.
+        totals = np.zeros(13)
+        totals[12] = self.should_stop()
         try:
             positions, moved = self._arrived(atoms)
             made = self.domain.evaluate(positions)
             totals[0], totals[7] = made.energies.sum(), moved
             totals[1:7] = [-made.virial[a, b] for a, b in _VOIGT]
             if self.watch is not None and made.outside is not None:
-                totals[9:] = self.watch.add(self._numbers[:atoms], tags, made.outside, step)
+                totals[9:12] = self.watch.add(self._numbers[:atoms], tags, made.outside, step)
                 self.lammps.numpy.extract_atom(f"d_{OUTSIDE}", nelem=atoms)[:] = made.outside.severity
         except Exception as error:
             failure, totals[8] = error, 1
@@ -93,6 +99,9 @@ class Attachment:
             totals = self._summed(totals)
         if totals[8]:
             self._end(failure)
+        if totals[12] and self.stopped_at is None:  # LAMMPS ends its run after this step, and begins no other
+            self.lammps.force_timeout()
+            self.stopped_at = step
         if self.watch is not None:
             self.watch.of_all(int(totals[9]), int(totals[10]), step)
             if totals[11]:  # LAMMPS ends its run after this step

@@ -58,7 +58,7 @@ def prepared(path: Path, cutoff: float) -> Script:
     for place, line in lines:
         words = line.split("#", 1)[0].split()
         command = words[0] if words else ""
-        if command in BOXES and attached < 0:
+        if _leads_to(words, BOXES) and attached < 0:
             attached = len(result) + 1
         if command == "clear" and attached >= 0:
             raise ValueError(f"{place}: clear removes the potential. Put what follows it into an input of its own")
@@ -71,9 +71,10 @@ def prepared(path: Path, cutoff: float) -> Script:
                     f"{place}: elements are {' '.join(named)}, before {' '.join(elements)}; give them once"
                 )
             elements = named or elements
-        if _runs(words) and attached < 0:
+        runs = _leads_to(words, RUNS)
+        if runs and attached < 0:
             raise ValueError(f"{place}: {command} without a box; expected one of {', '.join(BOXES)} before it")
-        ran |= _runs(words)
+        ran |= runs
         result.append(line)
     if not ran:
         raise ValueError(f"{path}: no run in it; expected a LAMMPS input with one of: {', '.join(RUNS[:3])}")
@@ -116,11 +117,11 @@ def _lines(path: Path, outer: Sequence[Path]) -> list[tuple[str, str]]:
     return found
 
 
-def _runs(words: Sequence[str]) -> bool:
-    """Whether a command makes LAMMPS compute forces, perhaps as what an `if` leads to."""
+def _leads_to(words: Sequence[str], commands: Sequence[str]) -> bool:
+    """Whether a line is one of the commands, or an `if` that may lead to one."""
     if words[:1] == ["if"]:
-        return any(word.strip("\"'") in RUNS for word in words[1:])
-    return words[:1] != [] and words[0] in RUNS
+        return any(word.strip("\"'") in commands for word in words[1:])
+    return words[:1] != [] and words[0] in commands
 
 
 def _pair_style(place: str, words: Sequence[str], cutoff: float) -> str:

@@ -186,3 +186,32 @@ def test_a_failure_of_one_rank_ends_the_others(tmp_path):
     assert outcome.returncode == 2, outcome
     assert outcome.stderr == "mlip: error: no memory on this rank\n"
     assert len(thermo(tmp_path)) == 1
+
+
+def test_a_signal_to_one_rank_stops_all_and_the_restart_goes_on(tmp_path):
+    """The run ends after a step, what follows it in the input is done, and the exit status says to requeue."""
+    name = "metal"
+    commands = ["undump all", "fix 1 all nve", "run 0", "shell touch begun", "run 100000",
+                "write_restart stopped.restart", "run 5"]  # fmt: skip
+    input_of(tmp_path, system(name), SPECIES[name], *commands)
+    second = tmp_path / "second.py"  # the rank that hears of it
+    second.write_text(
+        "import os, signal, sys, threading, time\n"
+        "from mlip.cli import main\n"
+        "def warn():\n"
+        "    while not os.path.exists('begun'):\n"
+        "        time.sleep(0.02)\n"
+        "    time.sleep(0.3)\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "if os.environ.get('PMI_RANK') == '1':\n"
+        "    threading.Thread(target=warn).start()\n"
+        "sys.exit(main())\n"
+    )
+    outcome = run(tmp_path, name, "--elements", *SPECIES[name], ranks=2, program=(str(second),))
+    assert outcome.returncode == 75, outcome.stderr
+    step = int(outcome.stderr.split("stopped by SIGUSR1 at step ")[1].split()[0])
+    assert 0 < step < 100000 and outcome.stderr.count("mlip:") == 1
+    going_on = "units metal\natom_style atomic\nread_restart stopped.restart\nfix 1 all nve\n"
+    (tmp_path / "in.lammps").write_text(f"{going_on}run {step + 10} upto\n")
+    outcome = run(tmp_path, name, "--elements", *SPECIES[name], "--json", ranks=2)
+    assert outcome.returncode == 0 and f'"step": {step + 10},' in outcome.stdout, outcome

@@ -38,6 +38,13 @@ def test_fixes_from_before_there_is_a_box_stay_there(tmp_path):
     assert made.after.splitlines()[-3:] == ["velocity all create 300 1", "fix 1 all nve", "run 10"]
 
 
+def test_an_input_that_goes_on_where_it_may_makes_its_box_in_an_if(tmp_path):
+    begin = 'if "$(is_file(a.restart))" then "read_restart a.restart" else "read_data start.data"'
+    made = script(tmp_path, "units metal", begin, "fix 1 all nve", "run 10 upto")
+    assert made.before.splitlines() == ["units metal", begin, "pair_style zero 5.25", "pair_coeff * *"]
+    assert made.after.splitlines()[-2:] == ["fix 1 all nve", "run 10 upto"]
+
+
 def test_other_styles_are_kept_beside_it(tmp_path):
     styles = ["pair_style hybrid/overlay mlip zbl 0.8 2.0", "pair_coeff * * mlip Si", "pair_coeff 1 1 zbl 14 14"]
     made = script(tmp_path, *BOX, *styles, "run 1")

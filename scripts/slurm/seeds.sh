@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The same training from several seeds, a job and a run folder for each.
+#   sbatch --array=1-8 scripts/slurm/seeds.sh config.yaml [key.path=value ...]
+#SBATCH --job-name=seeds
+#SBATCH --account=project
+#SBATCH --partition=gpu
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=32G
+#SBATCH --time=24:00:00
+#SBATCH --output=%x-%A_%a.log
+#SBATCH --array=1-4
+# Two minutes before the time is up SLURM sends SIGUSR1 to what srun started (B:USR1 would warn this shell alone).
+#SBATCH --signal=USR1@120
+# The job may go back into the queue, and then goes on with its log.
+#SBATCH --requeue
+#SBATCH --open-mode=append
+set -eo pipefail
+
+# Yours, besides account, partition and size: how a shell finds mlip.
+# In a container: mlip=(apptainer exec --nv mlip.sif mlip)
+# module load python
+source .venv/bin/activate
+mlip=(mlip)
+restarts=100 # after so many the job is not put back
+folder=runs/seeds
+set -u # only now: module systems and activate scripts use unset variables
+
+# srun does not take the number of cores from sbatch.
+export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
+seed=$SLURM_ARRAY_TASK_ID # of weights and order; data.split.seed keeps training, validation and test structures
+
+status=0
+# mlip ends all tasks itself when one fails; SLURM must not kill those that are still saving.
+srun --kill-on-bad-exit=0 "${mlip[@]}" train --requeue "$@" run.seed="$seed" data.split.seed=1 run.dir="$folder/$seed" || status=$?
+# 75: stopped by the warning, everything saved; the same command goes on.
+if [ "$status" -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "$restarts" ]; then
+    # Not SLURM_JOB_ID: that of one task means the whole array.
+    scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+fi
+exit "$status"
