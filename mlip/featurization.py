@@ -105,7 +105,7 @@ def kept_features(
             part.store = FeatureStore(
                 descriptor, part.atoms, dtype, file, turn=turn, jacobians=jacobians, on_host=on_host
             )
-        ranks.wait()  # until all have filled their part
+    ranks.wait()  # until all have filled their part
     try:
         yield
     finally:

@@ -49,6 +49,8 @@ RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
 RESULT_FILES = (
     CHECKPOINT_FILE, PREVIOUS_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE
 )  # fmt: skip
+
+
 Row = Mapping[str, float]  # of metrics.csv
 
 
@@ -189,10 +191,9 @@ def _fit(
     config, examples, folder = ready.config, ready.examples, claim.folder
     potential = new_potential(ready) if saved is None else saved
     chosen = config.training.optimizer.model_dump()
-    sharing = ALONE if config.training.ranks_share == "members" else ranks  # the optimizer's work
     trainer = Trainer(
         potential,
-        lambda weights: make_optimizer(weights=weights, ranks=sharing, **chosen),
+        lambda weights: make_optimizer(weights=weights, ranks=ranks, **chosen),
         examples["train"],
         examples["valid"],
         plan_of(config, examples["train"].lengths),

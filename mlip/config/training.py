@@ -198,7 +198,10 @@ class Training(Section):
         "own if they fit there, else the host's, from which batches are copied ahead",
     )
     cache_limit: float = Field(
-        4.0, gt=0, description="GB of the host's memory that the kept features may take with cache auto"
+        4.0,
+        gt=0,
+        description="GB of the host's memory that the kept features may take with cache auto; once for all ranks of a "
+        "machine, which share them on a CPU, for each with a GPU",
     )
     ranks_share: Literal["structures", "members"] = Field(
         "structures",
