@@ -51,10 +51,14 @@ class OwnMembers:
         """Weights of all members by name, from those of each rank's own."""
         if not self.shared:
             return dict(weights)
-        device = self.potential.device
-        parts = self.ranks.gathered([value.detach().cpu() for value in weights.values()])
-        values = [value.to(device) for part in parts for value in part]
-        return dict(zip(self.potential.networks.state_dict(), values, strict=True))
+        own = torch.cat([value.detach().ravel() for value in weights.values()])
+        each = len(own) // (self.last - self.first)
+        everything = own.new_zeros(each * self.count)
+        everything[self.first * each : self.last * each] = own
+        self.ranks.add_up(everything)
+        like = self.potential.networks.state_dict()
+        values = everything.split([value.numel() for value in like.values()])
+        return {name: found.view(value.shape) for (name, value), found in zip(like.items(), values, strict=True)}
 
     def part(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The inverse of `whole`: this rank's own."""
