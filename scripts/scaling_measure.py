@@ -31,15 +31,15 @@ from mlip.data.store_file import StoreFile
 from mlip.descriptors.store import FeatureStore, bytes_needed
 from mlip.device import configure_cpu
 from mlip.model.potential import Potential
-from mlip.stopping import StopSignals
 from mlip.storing import content_of, write_store
 from mlip.structure import Structure
 from mlip.training.batch_loss import BatchLoss
-from mlip.training.distributed import ALONE, Ranks, balanced, joined
+from mlip.training.distributed import ALONE, Ranks, Wish, balanced, joined
 from mlip.training.examples import Examples
 from mlip.training.loop import Trainer
 from mlip.training.optimizers import make_optimizer
 from mlip.training.pools import PER_ATOM, PER_PAIR, PER_STRUCTURE, Source
+from mlip.training.soap import SOAP
 from mlip.training.streamed import StreamedExamples, Window
 
 OPTIMIZERS = {"adam": Adam(name="adam"), "soap": Soap(name="soap"), "muon": Muon(name="muon")}
@@ -49,7 +49,7 @@ MOST_KEPT = 6e8  # bytes of kept features that are measured with
 FLOPS_PER_WEIGHT = 12  # of an atom: energy, its gradients, and the second pass of both, a product and a sum each
 CHUNKS, POOLS = 16, 8  # of a store
 IN_A_ROW = 10  # steps, because SOAP renews its bases in every tenth
-SENT = 70 * 8  # bytes of a step's message besides the gradient: losses, and a place for each signal
+SENT = 70  # numbers of a step's message besides the gradient: losses, and a place for each signal
 
 
 class Workload(NamedTuple):
@@ -127,7 +127,7 @@ def trainer_of(made: Workload, examples: Examples, optimizer: str, ranks: Ranks 
     options = OPTIMIZERS[optimizer].model_dump()
     return Trainer(
         made.potential,
-        lambda weights: make_optimizer(weights=weights, **options),
+        lambda weights: make_optimizer(weights=weights, ranks=ranks, **options),
         examples,
         Examples([], made.potential.cutoff, examples.device),
         plan_of(made.config, examples.lengths),
@@ -138,7 +138,7 @@ def trainer_of(made: Workload, examples: Examples, optimizer: str, ranks: Ranks 
 
 def batch_loss(trainer: Trainer, examples: Examples, batch: Sequence[int]) -> Callable[[], object]:
     """Loss and gradient of a batch from its choice on, as each step has them, without the optimizer."""
-    return lambda: BatchLoss(trainer.step, examples, batch, trainer.stage.loss, ALONE, StopSignals())()
+    return lambda: BatchLoss(trainer.step, examples, batch, trainer.stage.loss, trainer.own, Wish)()
 
 
 def compute_times(made: Workload, sizes: Sequence[int], budget: float) -> dict[str, dict[int, float]]:
@@ -230,6 +230,7 @@ class OptimizerCost:
     seconds: float
     launches: float
     factored: float
+    largest: float  # matrix, as a part of the work that ranks share out; 1 if they share nothing
 
 
 def optimizer_costs(made: Workload, repeats: int) -> dict[str, OptimizerCost]:
@@ -250,8 +251,15 @@ def optimizer_costs(made: Workload, repeats: int) -> dict[str, OptimizerCost]:
         with Launches() as counted:
             work()
         launches, factored = counted.count / IN_A_ROW - 1, sum(counted.factored) / IN_A_ROW  # less the random gradient
-        found[name] = OptimizerCost(seconds, launches, factored)
+        found[name] = OptimizerCost(seconds, launches, factored, _largest(trainer.optimizer))
     return found
+
+
+def _largest(optimizer: torch.optim.Optimizer) -> float:
+    if not isinstance(optimizer, SOAP):
+        return 1.0
+    work = [optimizer.work(*shape[1:]) for _, shape, _ in optimizer._places for _ in range(shape[0])]
+    return max(work) / sum(work)
 
 
 def store_figures(made: Workload, folder: Path, batch: int, *, features: bool) -> dict[str, float]:

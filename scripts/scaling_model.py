@@ -2,7 +2,7 @@
 
 A step with a batch of B structures on p ranks takes
 
-    T_step(B, p) = a + c B/p I(B, p) + S(B) + T_allreduce(m, p) + T_optimizer
+    T_step(B, p) = a + c B/p I(B, p) + S(B) + T_allreduce(m, p) + o + s max(1/p, l)
 
 and an epoch of N structures, of which every rank reads all D bytes where they are streamed,
 
@@ -11,10 +11,12 @@ and an epoch of N structures, of which every rank reads all D bytes where they a
     a, c   seconds of a rank for a step without structures, and for each structure more
     I      cost of the largest share over that of the mean one (`Imbalance`)
     S      seconds in which each rank shares out the whole batch; it is the same work on all of them
-    m      bytes of the gradient message
+    m      bytes of the gradient message; a second one has the changes, where the optimizer is shared out
+    o, s   seconds of the optimizer that every rank spends, and that are shared out by matrices
+    l      the largest matrix's part of s
     r,n,t  bytes per second that a rank checks and unpacks, that a node reads, that the file system gives to all nodes
 
-Only c B/p I and T_io's last term know p for the better. All else bounds the speedup as in Amdahl's law (AFIPS 1967).
+Only c B/p I, s max(1/p, l) and T_io's last term know p for the better. All else bounds the speedup as in Amdahl's law (AFIPS 1967).
 Not in the model: ranks that wait for one that is late by chance, overlap of communication and work (mlip has none),
 validation, checkpoints, and how many epochs a larger batch needs.
 """
@@ -161,23 +163,26 @@ class Training:
     structures: int
     compute: Line  # of a rank's structures
     sharing: Line  # of all structures of a batch
-    optimizer: float  # s
+    optimizer: float  # s, of every rank
     message: int  # bytes
     all_reduce: Callable[[float, int], float]
     imbalance: Callable[[int, int], float]
+    shared_optimizer: float = 0.0  # s
+    largest: float = 1.0  # matrix, as a part of that
     stored: float = 0.0  # bytes that are read in an epoch
     files: Files | None = None
 
     def step(self, batch: int, ranks: int) -> dict[str, float]:
         """Seconds of a step's parts, without I/O."""
         shared = self.compute.each * batch / ranks
+        messages = 2 if self.shared_optimizer else 1
         return {
             "structures": shared,
             "imbalance": shared * (self.imbalance(batch, ranks) - 1) if ranks > 1 else 0.0,
             "launches": self.compute.fixed,
             "sharing": self.sharing(batch) if ranks > 1 else 0.0,
-            "all-reduce": self.all_reduce(self.message, ranks) if ranks > 1 else 0.0,
-            "optimizer": self.optimizer,
+            "all-reduce": messages * self.all_reduce(self.message, ranks) if ranks > 1 else 0.0,
+            "optimizer": self.optimizer + self.shared_optimizer * max(1 / ranks, self.largest),
         }
 
     def epoch(self, batch: int, ranks: int) -> Epoch:

@@ -46,7 +46,7 @@ class SharedSOAP(SOAP):
     def _own(self) -> Iterator[Run]:
         """The runs of this rank, in the order of the stacks."""
         single = [(s, n) for s, stack in enumerate(self._stacks) if not self._alike[s] for n in range(len(stack))]
-        costs = [self._work(*self._stacks[s].shape[1:]) for s, _ in single]
+        costs = [self.work(*self._stacks[s].shape[1:]) for s, _ in single]
         mine = {single[place] for place in balanced(costs, self._ranks.size)[self._ranks.rank]}
         for s, stack in enumerate(self._stacks):
             first = 0
@@ -56,12 +56,6 @@ class SharedSOAP(SOAP):
                 if n > first:
                     yield Run(s, first, n)
                 first = n + 1
-
-    def _work(self, rows: int, columns: int) -> float:
-        """Multiplications for a matrix in a step, about: three products for each side, and its share of a QR."""
-        (group,) = self.param_groups
-        sides = [n for n in (rows, columns) if 1 < n <= group["longest"]]
-        return rows * columns + sum(3.0 * rows * columns * n + 4.0 * n**3 / group["basis_every"] for n in sides)
 
     def _gives(self, stack: int) -> bool:
         """Whether it is this rank that tells the others of its matrices in a stack."""

@@ -83,6 +83,12 @@ class SOAP(Optimizer):
     def _change(self, weights: nn.Parameter, change: Tensor, rate: float) -> None:
         weights.sub_(change, alpha=rate)
 
+    def work(self, rows: int, columns: int) -> float:
+        """Multiplications for a matrix in a step, about: three products for each side, and its share of a QR."""
+        (group,) = self.param_groups
+        sides = [n for n in (rows, columns) if 1 < n <= group["longest"]]
+        return rows * columns + sum(3.0 * rows * columns * n + 4.0 * n**3 / group["basis_every"] for n in sides)
+
     def _begin(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> None:
         state["step"] = 0
         state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
