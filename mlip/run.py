@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,8 @@ from mlip.featurization import features_by_element, kept_features, report_redund
 from mlip.fine_tuning import continued_potential
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, save_potential
 from mlip.model.potential import Calibration, Potential
-from mlip.preparation import PARTS, Parts, Preparation
+from mlip.preparation import PARTS, Preparation
+from mlip.provenance import environment, provenance
 from mlip.streaming import StreamedPreparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.distributed import ALONE, Ranks
@@ -287,33 +285,6 @@ def require_free_folder(config: Config) -> None:
             f"run.dir is {folder}, which holds an earlier run. Go on with it: mlip train --resume {folder}, or "
             "the same command with --requeue; replace it: run.overwrite=true; or choose another run.dir"
         )
-
-
-def environment(config: Config) -> dict[str, Any]:
-    """What the run was made with."""
-    names = ("mlip", "torch", "numpy", "ase", "vesin", "pydantic")
-    device = device_of(config.run.device)
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": config.run.threads,
-        "cores": os.cpu_count(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "versions": {name: version(name) for name in names},
-    }
-
-
-def provenance(config: Config, parts: Parts, data: str, trainer: Trainer) -> dict[str, Any]:
-    """Where a potential comes from; stands in its file. `data` is the fingerprint of `parts`."""
-    return {
-        "mlip": version("mlip"),
-        "config": config.model_dump(mode="json"),
-        "structures": {"train": len(parts.train), "valid": len(parts.valid), "test": len(parts.test)},
-        "data": data,
-        "best_epoch": trainer.progress.best_epoch,
-        "best_loss": trainer.progress.best_loss,
-    }
 
 
 def _tensorboard(config: Config, folder: Path) -> Callable[[Row], None] | None:

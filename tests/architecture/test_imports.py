@@ -41,7 +41,7 @@ LAYERS = [
     ["assembly"],
     ["fine_tuning"],
     ["preparation", "storing"],
-    ["featurization", "streaming", "agreement"],
+    ["featurization", "streaming", "agreement", "provenance"],
     ["run", "evaluation"],
     ["lr_range", "requeue"],
     ["inspection"],
