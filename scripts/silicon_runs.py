@@ -46,11 +46,9 @@ def stages(scale: float) -> list[Stage]:
         Stage("melt_heated", "cell", "langevin", hottest, 4.0),
         Stage("melt_cooled", "melt_heated", "langevin", melt, 3.0),
         Stage("melt_2530K", "melt_cooled", "nose-hoover", melt, 12.0),
-        Stage("large_heated", "large", "langevin", hottest, 4.0),
-        Stage("large_2530K", "large_heated", "langevin", melt, 4.0),
     ]
     for kelvin in quench:
-        found.append(Stage(f"quench_{kelvin:.0f}K", found[-1].name, "langevin", kelvin, 4.0))
+        found.append(Stage(f"quench_{kelvin:.0f}K", found[-1].name, "langevin", kelvin, 8.0))
     return [stage._replace(length=stage.length * scale) for stage in found]
 
 
@@ -86,12 +84,11 @@ def run(stage: Stage, potential: Path, folder: Path, starts: dict[str, Atoms]) -
 
 
 def starting_cells(lattice_constant: float, training_cell: Atoms) -> dict[str, Atoms]:
-    """Crystals to start from: of 216 atoms at zero pressure, and of 64 and 216 in the training set's volume."""
+    """Crystals to start from: of 216 atoms at zero pressure, and of 64 in the training set's volume."""
     edge = training_cell.cell.lengths()[0] / 2  # it holds 2 x 2 x 2 cubes of 8 atoms
     return {
         "crystal": bulk("Si", cubic=True, a=lattice_constant).repeat(3),
         "cell": bulk("Si", cubic=True, a=edge).repeat(2),
-        "large": bulk("Si", cubic=True, a=edge).repeat(3),
     }
 
 

@@ -16,7 +16,7 @@ from mlip.neighbors import neighbor_pairs
 PAIRS_AT_ONCE = 2_000_000  # pairs held in memory, about 100 MB
 SMOOTHING = 0.05  # Å, width of the Gaussian that g(r) is smoothed with before its peaks are looked for
 PROMINENT = 0.05  # of the highest value: how far a peak must stand out
-NOISE = 5.0  # standard deviations of the counts by which it must stand out
+NOISE = 5.0  # standard deviations of the counts by which it must be above the minimum
 
 
 class Shell(NamedTuple):
@@ -35,7 +35,7 @@ class PairCurve(NamedTuple):
     r: Float[np.ndarray, "B"]  # Å, middles of bins
     g: Float[np.ndarray, "B"]
     coordination: Float[np.ndarray, "B"]  # neighbors of an atom of the first element up to the bin's end
-    counts: Int[np.ndarray, "B"]
+    counts: Int[np.ndarray, "B"]  # pairs, each once
     reverse: float  # atoms of the first element for each of the second
 
 
@@ -127,39 +127,47 @@ class PairDistances:
                 continue
             weight = self._density[a, b] * shells if self.volumetric else self._atoms[a] * self.width
             curve = PairCurve(
-                edges[:-1] + self.width / 2, counts / weight, np.cumsum(counts) / self._atoms[a], counts,
-                float(self._atoms[a] / self._atoms[b]),
+                edges[:-1] + self.width / 2, counts / weight, np.cumsum(counts) / self._atoms[a],
+                counts // 2 if a == b else counts, float(self._atoms[a] / self._atoms[b]),
             )  # fmt: skip
             found[f"{symbol(a)}-{symbol(b)}"] = curve
         return found
 
 
 def first_shell(curve: PairCurve) -> Shell | None:
-    """The first peak and the minimum behind it, None where there is no such thing, as in an ideal gas.
+    """The first peak and the minimum behind it; None where there is no such thing, as in an ideal gas, or few counts.
 
-    A peak stands out by a part of the highest value and by the noise of its counts; the minimum is the lowest place up
-    to the next peak or, where g is as low in a whole stretch, as between the shells of a crystal, the middle of it.
+    A peak stands out by a part of the highest value, and over the minimum by the noise of the counts of both. The
+    minimum is the lowest place up to the next peak or, where g is as low in a whole stretch, as between the shells of a
+    crystal, the middle of it.
     """
-    width = float(curve.r[1] - curve.r[0]) if len(curve.r) > 1 else math.inf
-    smooth = gaussian_filter1d(curve.g, SMOOTHING / width, mode="constant") if math.isfinite(width) else curve.g
-    if not smooth.any():
+    if len(curve.r) < 2 or not curve.counts.any():
         return None
-    reach = max(1.0, 2 * math.sqrt(math.pi) * SMOOTHING / width)  # bins that smoothing takes together
-    noise = smooth / np.sqrt(np.maximum(1.0, gaussian_filter1d(curve.counts.astype(float), SMOOTHING / width) * reach))
-    high, properties = find_peaks(np.append(smooth, 0.0), prominence=PROMINENT * smooth.max())
-    high = high[properties["prominences"] > NOISE * noise[np.minimum(high, len(noise) - 1)]]
-    if not len(high):
-        return None
-    top, end = int(high[0]), int(high[1]) if len(high) > 1 else len(smooth)
-    behind = smooth[top:end]
-    low = np.flatnonzero(behind <= behind.min() + 1e-4 * smooth[top])
-    low = low[low < low[0] + 1 + np.argmax(np.append(np.diff(low) > 1, True))]  # the first stretch of them
-    middle = top + int(low[len(low) // 2])
-    if middle >= len(smooth) - 1 and behind.min() > 0:
-        return None  # still falling where the curve ends
-    peak = top - 1 + int(np.argmax(curve.g[max(0, top - 1) : top + 2])) if top else 0
-    coordination = float(curve.coordination[middle])
-    return Shell(
-        float(curve.r[peak]), float(curve.g[peak]), float(curve.r[middle] + width / 2), coordination,
-        coordination * curve.reverse,
-    )  # fmt: skip
+    width = float(curve.r[1] - curve.r[0])
+    smooth, counts = (
+        gaussian_filter1d(values.astype(float), SMOOTHING / width, mode="constant")
+        for values in (curve.g, curve.counts)
+    )
+    # Smoothing takes some bins together; their counts have Poisson's noise, that of one where there is none.
+    counts *= max(1.0, math.sqrt(2 * math.pi) * SMOOTHING / width)
+    unit = np.divide(curve.g, curve.counts, out=np.zeros_like(curve.g), where=curve.counts > 0)
+    unit = np.interp(curve.r, curve.r[curve.counts > 0], unit[curve.counts > 0])
+    noise = np.where(counts > 1, smooth / np.sqrt(np.maximum(counts, 1.0)), unit)
+    peaks, _ = find_peaks(np.append(smooth, 0.0), prominence=PROMINENT * smooth.max())
+    for top, end in zip(peaks.tolist(), [*peaks[1:].tolist(), len(smooth)], strict=True):
+        behind = smooth[top:end]
+        low = np.flatnonzero(behind <= behind.min() + 1e-4 * smooth[top])
+        low = low[: 1 + int(np.argmax(np.append(np.diff(low) > 1, True)))]  # the first stretch of them
+        middle = top + int(low[len(low) // 2])
+        if smooth[top] - smooth[middle] < NOISE * math.hypot(noise[top], noise[middle]):
+            continue
+        if middle >= len(smooth) - 1 and behind.min() > 0:
+            return None  # still falling where the curve ends
+        first = max(0, top - 1)
+        peak = first + int(np.argmax(curve.g[first : top + 2]))
+        coordination = float(curve.coordination[middle])
+        return Shell(
+            float(curve.r[peak]), float(curve.g[peak]), float(curve.r[middle] + width / 2), coordination,
+            coordination * curve.reverse,
+        )  # fmt: skip
+    return None
