@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ from ase.md.verlet import VelocityVerlet
 from interfaces.command import mlip, refused
 from interfaces.trained import alcu, crystal, ethanol, molecule
 
+from mlip.cli import make_parser
 from mlip.trajectory import TrajectoryFile
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 STEP = 5.0  # fs
 
@@ -167,6 +172,40 @@ def test_what_md_writes_is_understood(start, tmp_path):
 def test_mistakes_are_named(copper, tmp_path, options, words):
     assert refused(mlip("analyze", copper, "--output", tmp_path / "out", *options), words)
     assert not list((tmp_path / "out").glob("*")), "and nothing is left"
+
+
+@pytest.mark.parametrize("index", [":1", ":2", ":3", ":8"])
+def test_few_frames(copper, tmp_path, index):
+    """Nothing is said that so few cannot tell."""
+    outcome = mlip("analyze", copper, f"--index={index}", "--output", tmp_path / "out", "--json", "--reference", copper)
+    assert outcome.status == 0, outcome.err
+    results = json.loads(outcome.out)
+    assert results["frames"] == int(index[1:])
+    assert all(value is None for value in (results["diffusion"] or {}).values())
+    assert (results["vibrations"] is None) == (results["frames"] < 3)
+    assert "NaN" not in outcome.out and "Infinity" not in outcome.out
+
+
+def test_atoms_that_stand_still(tmp_path):
+    """No temperature, no vibrations, no diffusion, and no division by any of them."""
+    frames = [crystal() for _ in range(60)]
+    for atoms in frames:
+        atoms.set_momenta(np.zeros((len(atoms), 3)))
+    write(tmp_path / "still.xyz", frames)
+    outcome = mlip("analyze", tmp_path / "still.xyz", "--time-step", 1, "--output", tmp_path / "out", "--json")
+    assert outcome.status == 0, outcome.err
+    results = json.loads(outcome.out)
+    assert results["temperature"]["mean"] == 0
+    for found in results["diffusion"].values():
+        assert abs(found["coefficient"]) < 1e-12 and found["error"] < 1e-12
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^mlip .*", (DOCS / "analyze.md").read_text(encoding="utf-8"), re.MULTILINE)
+)
+def test_the_commands_of_the_page_are_understood(line):
+    _, *arguments = line.split("#")[0].split()
+    make_parser().parse_args(arguments)
 
 
 def test_no_file_is_replaced_unasked(copper, tmp_path):

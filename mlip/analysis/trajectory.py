@@ -170,14 +170,15 @@ def _follow(found: Analysis, history: History, first: Atoms, settings: Settings)
     found.results["diffusion"] = {
         name: curve.diffusion and curve.diffusion._asdict() for name, curve in found.displacement.items()
     }
-    found.results["vibrations"] = {
-        "velocities": "from the file" if history.has_velocities else "differences of positions",
-        "window_ps": step * min(lags, history.frames),
-        "highest_THz": 0.5 / step,
-        "peaks_THz": {
-            name: float(curve.frequencies[curve.spectrum.argmax()]) for name, curve in found.vibrations.items()
-        },
-    }
+    if found.vibrations:
+        found.results["vibrations"] = {
+            "velocities": "from the file" if history.has_velocities else "differences of positions",
+            "window_ps": step * min(lags, history.frames),
+            "highest_THz": 0.5 / step,
+            "peaks_THz": {
+                name: float(curve.frequencies[curve.spectrum.argmax()]) for name, curve in found.vibrations.items()
+            },
+        }
     if history.unwrapping.longest > LONG:
         found.notes.append(
             f"an atom moved by {history.unwrapping.longest:.2f} lattice vectors between two frames: displacements are "

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.integrate import trapezoid
 
 from mlip.analysis.correlation import autocorrelation
 from mlip.analysis.history import History
@@ -66,7 +67,7 @@ def _transformed(total: np.ndarray, step: float, differences: bool) -> Vibration
     spectrum = 2 * step * np.fft.rfft(even).real
     if differences:
         spectrum /= np.sinc(frequencies * step) ** 2
-    area = float(np.trapezoid(spectrum, frequencies))
+    area = float(trapezoid(spectrum, frequencies))
     return Vibrations(
         step * np.arange(lags), correlation, frequencies, spectrum / area if area > 0 else spectrum, start
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase.geometry import wrap_positions
+from scipy.integrate import trapezoid
 
 from mlip.analysis.correlation import autocorrelation, summed_square_displacement
 from mlip.analysis.displacement import displacement
@@ -163,7 +164,7 @@ def test_an_oscillator_rings_at_its_frequency(tmp_path, frequency, from_file):
     assert history.has_velocities == from_file
     peak = found.frequencies[found.spectrum.argmax()]
     assert peak == pytest.approx(frequency, abs=found.frequencies[1])
-    assert np.trapezoid(found.spectrum, found.frequencies) == pytest.approx(1)
+    assert trapezoid(found.spectrum, found.frequencies) == pytest.approx(1)
     np.testing.assert_allclose(found.autocorrelation, np.cos(2 * np.pi * frequency * found.lags), atol=0.02)
 
 
@@ -176,7 +177,7 @@ def test_two_oscillators_share_the_spectrum_by_their_kinetic_energy(tmp_path):
     history.close()
     assert list(found) == ["H", "He", "all"]
     low = found["all"].frequencies < 12
-    parts = [np.trapezoid(np.where(part, found["all"].spectrum, 0), found["all"].frequencies) for part in (low, ~low)]
+    parts = [trapezoid(np.where(part, found["all"].spectrum, 0), found["all"].frequencies) for part in (low, ~low)]
     assert parts[1] / parts[0] == pytest.approx(16, rel=0.01)
 
 
