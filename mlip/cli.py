@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlip import conversion, inspection, ipi_command, lammps_command, prepare_command
+from mlip import analysis_command, conversion, inspection, ipi_command, lammps_command, prepare_command
 from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
@@ -117,7 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     prepare_command.add_commands(lambda name, command, text: _add(commands, name, _repeated(command), text))
 
-    for part in (lammps_command, ipi_command, inspection, conversion, exchange):
+    for part in (analysis_command, lammps_command, ipi_command, inspection, conversion, exchange):
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def parse_index(index: str) -> slice:
+def parse_index(index: str, option: str = "data.index") -> slice:
     """The slice that `index` spells, such as "7", ":100", "-20:" or "::5".
 
     Raises:
@@ -16,11 +16,9 @@ def parse_index(index: str) -> slice:
             return slice(first, first + 1 or None)
         wanted = slice(*parts)
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"data.index is '{index}'; expected an index or a slice such as 7, :100, -20: or ::5"
-        ) from error
+        raise ValueError(f"{option} is '{index}'; expected an index or a slice such as 7, :100, -20: or ::5") from error
     if wanted.step is not None and wanted.step < 1:
-        raise ValueError(f"data.index is '{index}'; its step must be positive, as a file is read from front to back")
+        raise ValueError(f"{option} is '{index}'; its step must be positive, as a file is read from front to back")
     return wanted
 
 
