@@ -18,6 +18,7 @@ from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
 from mlip.inspection import Command
+from mlip.report import command as report
 from mlip.studies import commands as studies
 
 USER_ERROR, UNPHYSICAL = 2, 3
@@ -113,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_extrapolation_options(p)
     add_device_options(p)
 
-    for part in (lammps_command, ipi_command, inspection, conversion, exchange):
+    for part in (report, lammps_command, ipi_command, inspection, conversion, exchange):
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")

@@ -33,7 +33,7 @@ LAYERS = [
     ["lr_range"],
     ["inspection"],
     ["studies", "evaluation_command", "exchange_command", "conversion"],
-    ["lammps_command", "ipi_command"],
+    ["lammps_command", "ipi_command", "report"],
     ["cli"],
     ["__main__"],
 ]
