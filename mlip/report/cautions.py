@@ -13,6 +13,7 @@ from mlip.structure import Structure
 
 OVERFIT = 3.0  # times the error of the training set, from which it is worth a word
 FEW_ATOMS = 100  # of an element in the training set
+MANY_OUTSIDE = 0.2  # of the structures; a few are in any set
 SINGLE = 8.0  # times the median error of a structure: rather a mistake in its labels, or a kind of its own
 CONFIDENT = 0.85  # of errors within two standard deviations; normal ones would have 0.95
 STILL_FALLING = 0.9  # of the loss some epochs before
@@ -71,7 +72,7 @@ def _overfit(parts: Mapping[str, Part], judged: Part) -> list[str]:
 def _outside(judged: Part) -> list[str]:
     severity = judged.environments.severity
     count = judged.extrapolation
-    if judged.name == "train" or not (severity > 0).any():
+    if judged.name == "train" or not (count.far or count.outside > MANY_OUTSIDE * count.counted):
         return []
     return [
         f"{int((severity > 0).sum())} of {len(severity)} atoms in {count.outside} of {count.counted} "

@@ -30,7 +30,7 @@ def nearest_distances(train: Part, judged: Part) -> list[Drawing]:
     edges = np.linspace(everything.min() - 0.02, everything.max() + 0.02, 81)
     numbers = np.unique(train.environments.numbers).tolist()[:MOST_ELEMENTS]
     with rc_context(SETTINGS):
-        figure = new_figure(2.6)
+        figure = new_figure(3.3)
         axes = figure.axes[0]
         for number, color in zip(numbers, SERIES, strict=False):
             for each in sets:

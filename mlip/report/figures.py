@@ -18,6 +18,8 @@ WORDS = {
     "forces": ("force component", "eV/Å", "meV/Å"),
     "stress": ("stress component", "eV/Å³", "meV/Å³"),
 }
+TITLES = {"energy": "Energies", "forces": "Forces", "stress": "Stress"}
+NARROW = 2.9  # inches, of a figure in a row of four
 SETS = {"train": "training", "valid": "validation", "test": "test"}
 
 
@@ -62,6 +64,18 @@ def training_curves(metrics: Mapping[str, Sequence[float]], best: int | None) ->
             figure.align_ylabels()
             alt = f"Mean absolute validation errors of {', '.join(kinds)} over {len(epochs)} epochs"
             drawings.append(Drawing("validation_errors", "Validation errors (mean absolute)", alt, figure))
+        terms = {kind: metrics[f"train_{kind}_loss"] for kind in WORDS if any(metrics.get(f"train_{kind}_loss", ()))}
+        if terms:
+            figure = new_figure(3.3)
+            axes = figure.axes[0]
+            for (kind, values), color in zip(terms.items(), SERIES, strict=False):
+                axes.plot(epochs, values, color=color, label=kind)
+            log_axis(axes, "y")
+            _mark_best(axes, best)
+            axes.set(xlabel="epoch", ylabel="term", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+            axes.legend(loc="upper right")
+            alt = f"Terms of the training loss over {len(epochs)} epochs: {', '.join(terms)}"
+            drawings.append(Drawing("loss_terms", "Terms of the training loss, before their weights", alt, figure))
     return drawings
 
 
@@ -95,15 +109,16 @@ def parity(parts: Sequence[Part], judged: Part) -> list[Drawing]:
             f"Predicted over reference {word}, {len(labels)} values of the {SETS[judged.name]} set, mean absolute error "
             f"{mae:.3g} {small}; below, a histogram of the errors of each set"
         )
-        drawings.append(Drawing(f"parity_{kind}", f"{word.capitalize()}s", alt, figure))
+        drawings.append(Drawing(f"parity_{kind}", TITLES[kind], alt, figure))
     return drawings
 
 
 def _error_histogram(axes: object, parts: Sequence[Part], kind: str) -> None:
-    """Shares of errors; 99 % of the widest set are inside of the picture, the rest counts at its edges."""
+    """Shares of errors; 97 % of the widest set are inside of the picture, the rest counts at its edges."""
     found = {part.name: MILLI * part.errors(kind) for part in parts if kind in part.pairs}
-    widest = max(float(np.quantile(np.abs(errors), 0.99)) for errors in found.values()) or 1.0
-    edges = np.linspace(-widest, widest, 62)
+    widest = 1.2 * max(float(np.quantile(np.abs(errors), 0.97)) for errors in found.values()) or 1.0
+    bins = int(np.clip(3 * min(len(errors) for errors in found.values()) ** 0.5, 19, 61)) // 2 * 2 + 1
+    edges = np.linspace(-widest, widest, bins + 1)
     for name, errors in found.items():
         counts, _ = np.histogram(np.clip(errors, -widest, widest), edges)
         style = {"color": PALETTE[name], "label": SETS[name], "linewidth": 1.1}
@@ -135,12 +150,34 @@ def errors_by_element(part: Part) -> list[Drawing]:
     return [_bars("errors_by_element", "By element", shown, mean, "mean absolute force error (meV/Å)")]
 
 
+def errors_by_size(part: Part) -> list[Drawing]:
+    """Root mean square force error of atoms with small and with large forces, in bins of as many atoms."""
+    if "forces" not in part.pairs:
+        return []
+    labels, errors = part.pairs["forces"][0].reshape(-1, 3), MILLI * part.errors("forces").reshape(-1, 3)
+    sizes = np.linalg.norm(labels, axis=1)
+    order = np.argsort(sizes)
+    bins = min(20, len(order) // 5)
+    if bins < 3:
+        return []
+    groups = np.array_split(order, bins)
+    x = [sizes[rows].mean() for rows in groups]
+    y = [np.sqrt((errors[rows] ** 2).mean()) for rows in groups]
+    with rc_context(SETTINGS):
+        figure = new_figure(2.3)
+        axes = figure.axes[0]
+        axes.plot(x, y, "o-", color=PALETTE[part.name], markersize=3.5, linewidth=1)
+        axes.set(xlabel="size of the reference force (eV/Å)", ylabel="RMSE (meV/Å)", ylim=(0, None), xlim=(0, None))
+    alt = f"Root mean square force error: {y[0]:.3g} meV/Å where forces are about {x[0]:.2g} eV/Å, {y[-1]:.3g} at {x[-1]:.2g}"
+    return [Drawing("errors_by_size", "By size of the force", alt, figure)]
+
+
 def _bars(name: str, title: str, shown: Mapping[str, float], mean: float, axis: str) -> Drawing:
     ordered = sorted(shown.items(), key=lambda item: item[1])
     with rc_context(SETTINGS):
-        figure = new_figure(0.75 + 0.24 * len(ordered))
+        figure = new_figure(max(2.3, 0.7 + 0.24 * len(ordered)))
         axes = figure.axes[0]
-        axes.barh([label for label, _ in ordered], [value for _, value in ordered], 0.62, color=SERIES[0])
+        axes.barh([label for label, _ in ordered], [value for _, value in ordered], 0.55, color=SERIES[0])
         axes.axvline(mean, color=PALETTE["muted"], linewidth=0.8, linestyle=(0, (3, 3)))
         for row, (_, value) in enumerate(ordered):
             axes.annotate(f"{value:.3g}", (value, row), (4, 0), textcoords="offset points", va="center")
@@ -160,15 +197,16 @@ def labels_and_sizes(parts: Sequence[Part]) -> list[Drawing]:
         "forces": ("Forces", "reference force component (eV/Å)", _labels(parts, "forces")),
         "stresses": ("Stress", "reference stress component (eV/Å³)", _labels(parts, "stress")),
     }
-    for name, (title, axis, found) in columns.items():
+    for name, (title, axis, found) in columns.items():  # the fewest values decide how wide a bin must be
         if not found:
             continue
         everything = np.concatenate([values for _, values in found])
         if np.ptp(everything) < 1e-12:
             continue
-        edges = np.linspace(everything.min(), everything.max(), 41)
+        bins = int(np.clip(1.5 * min(len(values) for _, values in found) ** 0.5, 8, 40))
+        edges = np.linspace(everything.min(), everything.max(), bins + 1)
         with rc_context(SETTINGS):
-            figure = new_figure(2.0)
+            figure = new_figure(2.3, width=NARROW)
             axes = figure.axes[0]
             for part, values in found:
                 counts, _ = np.histogram(values, edges)
@@ -178,7 +216,7 @@ def labels_and_sizes(parts: Sequence[Part]) -> list[Drawing]:
             if name in ("forces", "stresses"):
                 axes.set_yscale("log")
                 log_axis(axes, "y")
-            axes.legend(loc="upper right", fontsize=7)
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", fontsize=7, ncols=3)
         alt = f"Histogram of each set: {axis}, from {everything.min():.4g} to {everything.max():.4g}"
         drawings.append(Drawing(f"data_{name}", title, alt, figure))
     return drawings

@@ -127,8 +127,7 @@ def _pairs(
         if structure.forces is not None and predicted.forces is not None:
             known["forces"].append((structure.forces.ravel(), predicted.forces.double().numpy().ravel()))
         if structure.stress is not None and predicted.stress is not None:
-            upper = np.triu_indices(3)
-            known["stress"].append((structure.stress[upper], predicted.stress[0].double().numpy()[upper]))
+            known["stress"].append((structure.stress.ravel(), predicted.stress[0].double().numpy().ravel()))
     return {
         kind: (np.concatenate([label for label, _ in both]), np.concatenate([value for _, value in both]))
         for kind, both in known.items()

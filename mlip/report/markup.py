@@ -32,9 +32,10 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
+    title = escape(caption)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>'
-        f"{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+        f'<div class="table"><h4>{title}</h4><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        f'<table aria-label="{title}"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>'
     )
 
 

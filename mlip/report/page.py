@@ -193,18 +193,17 @@ def _errors(report: Report) -> str:
     note = "Predictions over reference values, and how the errors spread; errors beyond the edges of a histogram count there."
     if judged is None:
         return section("errors", "Errors", "As the run's end wrote them.", *tables)
-    details = gallery(report.drawings["groups"])
     heads = ["element", "atoms", "MAE (meV/Å)", "RMSE (meV/Å)"]
     of_element = [
         [symbol(z), str(n), number(MILLI * mae), number(MILLI * rmse)]
         for z, (n, mae, rmse) in judged.forces_by_element().items()
     ]
-    if of_element:
-        details += table("Force errors by element", heads, of_element)
+    details = table("Force errors by element", heads, of_element) if of_element else ""
     groups = [[name, str(found["structures"]), *_cells(found)] for name, found in judged.results.items() if name != "all"]
     if groups:
         heads = ["group", "structures", *(f"{word} ({unit})" for word, _, unit in ERRORS)]
         details += table("Mean absolute / root mean square errors by group", heads, groups)
+    details = f'{gallery(report.drawings["groups"])}<div class="beside">{details}</div>' if details else ""
     return section(
         "errors", "Errors", note, *tables, gallery(report.drawings["errors"]),
         f"<h3>By element and by group, {SETS[judged.name]} set</h3>{details}" if details else "",
@@ -285,10 +284,15 @@ def _environments(report: Report) -> str:
         "What the atoms see. Filled: training; lines: the other set. A map shows the two widest directions of the scaled "
         "features of an element: where test atoms lie beside the training atoms, the potential has to guess."
     )
+    tables = table("Shortest distance of each pair of elements", heads, rows)
+    counted = [] if judged is None or judged is train else judged.extrapolation.elements.items()
+    outside = [[symbol(z), str(n.atoms), str(n.outside), f"{n.largest:.2f} widths" if n.outside else "-"] for z, n in counted]
+    if outside:
+        title = f"Atoms of the {SETS[judged.name]} set outside of the training set's ranges"
+        tables += table(title, ["element", "atoms", "outside", "farthest"], outside)
     return section(
         "environments", "Environments", note,
-        gallery(report.drawings["distances"] + report.drawings["environments"]),
-        table("Shortest distance of each pair of elements", heads, rows),
+        gallery(report.drawings["distances"] + report.drawings["environments"]), f'<div class="beside">{tables}</div>',
     )  # fmt: skip
 
 
@@ -298,7 +302,7 @@ def _run(report: Report) -> str:
     pairs = [("Symmetry functions", str(len(potential.descriptor.functions))), ("Cutoff", f"{potential.cutoff:g} Å")]
     hidden = run.config.model.networks.hidden
     weights = sum(p.numel() for p in potential.networks.parameters())
-    pairs += [("Hidden layers", escape(str(hidden))), ("Weights", f"{weights:,}".replace(",", " "))]
+    pairs += [("Hidden layers", ", ".join(map(str, hidden)) if isinstance(hidden, (list, tuple)) else str(hidden)), ("Weights", f"{weights:,}".replace(",", " "))]
     pairs += [("Members", str(potential.members)), ("Precision", str(potential.dtype).removeprefix("torch."))]
     if "seconds" in run.results:
         pairs.append(("Time of the run", duration(run.results["seconds"])))

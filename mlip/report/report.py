@@ -12,7 +12,14 @@ import torch
 from mlip.preparation import PARTS
 from mlip.report.cautions import cautions
 from mlip.report.environment_figures import calibration, environment_maps, nearest_distances
-from mlip.report.figures import errors_by_element, errors_by_group, labels_and_sizes, parity, training_curves
+from mlip.report.figures import (
+    errors_by_element,
+    errors_by_group,
+    errors_by_size,
+    labels_and_sizes,
+    parity,
+    training_curves,
+)
 from mlip.report.findings import Part, look_at
 from mlip.report.run_folder import RunFolder, open_run
 from mlip.report.style import Drawing
@@ -72,7 +79,7 @@ def make_report(
         report.drawings.update({
             "data": labels_and_sizes(every),
             "errors": parity(every, judged),
-            "groups": errors_by_element(judged) + errors_by_group(judged),
+            "groups": errors_by_element(judged) + errors_by_group(judged) + errors_by_size(judged),
             "calibration": calibration(every),
             "distances": nearest_distances(train, judged),
             "environments": environment_maps(train, judged),

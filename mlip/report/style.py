@@ -98,13 +98,18 @@ def inline(drawing: Drawing) -> str:
         else:
             text = text.replace(f' id="{identity}"', "")
     text = re.sub(r"<use[^>]*/>(\s*<use[^>]*/>)+", _common_style, text)
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", re.sub(r">\s+<", "><", text))
+    text = re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, re.sub(r">\s+<", "><", text))
     width, height = (float(size) for size in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0])
     opening = (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{drawing.alt}" class="plot" '
         f'style="aspect-ratio: {width:g} / {height:g}">'
     )
     return re.sub(r"^<svg[^>]*>", opening, text)
+
+
+def _rounded(found: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point."""
+    return re.sub(r"(\d+\.\d\d)\d+", r"\1", found.group(0))
 
 
 def _common_style(found: re.Match[str]) -> str:

@@ -17,6 +17,8 @@ from mlip.structure import Structure
 MOST_ATOMS = 400  # of a larger structure, those nearest to the worst atom are shown
 BOND = 1.2  # times the sum of covalent radii
 BONDED = 5.0  # more bonds of an atom on average, and it is a packing of balls rather than a molecule
+NONMETALS = (1, 2, *range(5, 11), *range(14, 19), *range(32, 37), *range(52, 55))
+LINKED, PACKED = 0.42, 0.65  # times the covalent radius, of a ball with bonds and without
 SIDE = 100  # of a small picture
 
 
@@ -34,7 +36,7 @@ def worst_shown(part: Part, count: int) -> list[dict[str, Any]]:
         positions = structure.positions[chosen] - structure.positions[chosen].mean(axis=0)
         numbers = structure.numbers[chosen]
         links = bonds(numbers, positions)
-        packed = 2 * len(links) > BONDED * len(numbers)
+        packed = not links or 2 * len(links) > BONDED * len(numbers)
         row["formula"] = formula(structure.numbers)
         row["picture"] = picture(numbers, positions, [] if packed else links)
         row["view"] = {
@@ -42,7 +44,7 @@ def worst_shown(part: Part, count: int) -> list[dict[str, Any]]:
             "positions": positions.round(3).tolist(),
             "errors": None if errors is None else errors[chosen].round(4).tolist(),
             "bonds": [] if packed else links,
-            "packed": packed,
+            "radii": ((PACKED if packed else LINKED) * covalent_radii[numbers]).round(3).tolist(),
             "cell": _edges(structure, chosen),
             "left_out": len(structure) - len(chosen),
         }
@@ -59,10 +61,11 @@ def formula(numbers: Int[np.ndarray, "n"]) -> str:
 
 
 def bonds(numbers: Int[np.ndarray, "n"], positions: Float[np.ndarray, "n 3"]) -> list[list[int]]:
-    """Pairs of atoms that are nearer than covalent radii say, each once; not through the periodic boundary."""
-    radii = covalent_radii[numbers]
+    """Pairs of atoms, not both metals, as near as covalent radii say, each once; not through the periodic boundary."""
+    radii, nonmetal = covalent_radii[numbers], np.isin(numbers, NONMETALS)
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=2)
-    return np.argwhere(np.triu(apart < BOND * (radii[:, None] + radii[None]), 1)).tolist()
+    near = (apart < BOND * (radii[:, None] + radii[None])) & (nonmetal[:, None] | nonmetal[None])
+    return np.argwhere(np.triu(near, 1)).tolist()
 
 
 def color(number: int) -> str:
@@ -76,7 +79,7 @@ def picture(
     """The atoms seen along the direction in which they reach least, as a small SVG element."""
     _, _, directions = np.linalg.svd(positions, full_matrices=True)
     turned = positions @ directions.T
-    radii = (0.42 if links else 0.75) * covalent_radii[numbers]
+    radii = (LINKED if links else PACKED) * covalent_radii[numbers]
     reach = float((np.abs(turned[:, :2]) + radii[:, None]).max()) * 1.08
     scale = SIDE / (2 * reach)
     x, y, depth = SIDE / 2 + scale * turned[:, 0], SIDE / 2 - scale * turned[:, 1], turned[:, 2]

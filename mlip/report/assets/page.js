@@ -27,6 +27,7 @@
     const view = views[shown];
     const sizes = view.errors ? view.errors.map((error) => Math.hypot(...error)) : [];
     const largest = Math.max(...sizes, 1e-12);
+    viewer.setBackgroundColor(color("--soft"));
     viewer.removeAllModels();
     viewer.removeAllShapes();
     const model = viewer.addModel();
@@ -40,22 +41,29 @@
     model.addAtoms(atoms);
     atoms.forEach((atom, serial) => {
       const paint = shade.checked && view.errors ? { color: mixed(sizes[serial] / largest) } : { colorscheme: "Jmol" };
-      const style = { sphere: { scale: view.packed ? 0.42 : 0.26, ...paint } };
-      if (!view.packed) style.stick = { radius: 0.1, ...paint };
+      const style = { sphere: { radius: view.radii[serial], ...paint } };
+      if (view.bonds.length) style.stick = { radius: 0.1, ...paint };
       model.setStyle({ serial }, style);
     });
     for (const [start, end] of view.cell) {
-      viewer.addLine({ start: point(start), end: point(end), color: color("--muted") });
+      viewer.addCylinder({ start: point(start), end: point(end), radius: 0.03, color: color("--muted") });
     }
     if (arrows.checked && view.errors) {
       view.errors.forEach((error, serial) => {
         if (sizes[serial] < 0.08 * largest) return;
-        const start = view.positions[serial], length = 1.8 / largest;
-        const end = start.map((value, axis) => value + length * error[axis]);
-        viewer.addArrow({ start: point(start), end: point(end), radius: 0.07, radiusRatio: 2.2, mid: 0.7, color: color("--alert") });
+        // From the surface of the ball; the largest error is 1.6 Å long.
+        const from = view.radii[serial] / sizes[serial], to = from + 1.6 / largest;
+        const [start, end] = [from, to].map((part) => view.positions[serial].map((at, axis) => at + part * error[axis]));
+        viewer.addArrow({ start: point(start), end: point(end), radius: 0.09, radiusRatio: 2, mid: 0.65, color: color("--alert") });
       });
     }
-    if (turnBack) viewer.zoomTo();
+    if (turnBack) {
+      viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
+      viewer.zoomTo();
+      viewer.rotate(-20, "x");
+      viewer.rotate(25, "y");
+      viewer.zoom(view.cell.length ? 0.9 : 1.1);
+    }
     viewer.render();
   };
 
@@ -68,7 +76,7 @@
   };
 
   if (canDraw()) {
-    viewer = $3Dmol.createViewer(place, { backgroundAlpha: 0, antialias: true });
+    viewer = $3Dmol.createViewer(place, { backgroundColor: color("--soft"), antialias: true });
     // The wheel scrolls the page; with the control key it comes nearer.
     place.addEventListener("wheel", (event) => { if (!event.ctrlKey) event.stopPropagation(); }, { capture: true });
     place.addEventListener("keydown", (event) => {
