@@ -63,8 +63,8 @@ def _overfit(parts: Mapping[str, Part], judged: Part) -> list[str]:
         mine, base = judged.results["all"].get(key), parts["train"].results["all"].get(key)
         if mine and base and mine > OVERFIT * base:
             found.append(
-                f"The mean {word} error of the {_NAMES[judged.name]} set is {mine / base:.1f} times that of the training "
-                "set: the potential remembers its data. More data help, or a smaller network."
+                f"The mean {word} error of the {_NAMES[judged.name]} set is {mine / base:.1f} times that of the "
+                "training set: the potential remembers its data. More data help, or a smaller network."
             )
     return found
 
@@ -90,12 +90,12 @@ def _closer(train: Part | None, judged: Part) -> list[str]:
         for (a, b), distance in judged.environments.closest.items()
         if (a, b) in known and distance < 0.95 * known[a, b]
     ]
-    strange = [
-        f"{symbol(a)}-{symbol(b)}" for a, b in judged.environments.closest if (a, b) not in known
-    ]
+    strange = [f"{symbol(a)}-{symbol(b)}" for a, b in judged.environments.closest if (a, b) not in known]
     found = []
     if nearer:
-        found.append(f"Atoms of the {_NAMES[judged.name]} set come nearer than any it was trained on: {', '.join(nearer)}.")
+        found.append(
+            f"Atoms of the {_NAMES[judged.name]} set come nearer than any it was trained on: {', '.join(nearer)}."
+        )
     if strange:
         found.append(f"Neighbors of the {_NAMES[judged.name]} set that training never saw: {', '.join(strange)}.")
     return found
@@ -114,7 +114,7 @@ def _single(judged: Part) -> list[str]:
         return []
     return [
         f"{far} {_NAMES[judged.name]} {'structures have' if far > 1 else 'structure has'} force errors more than "
-        f"{SINGLE:.0f} times the median: a label that did not converge, or a kind of structure that is rare in training. "
+        f"{SINGLE:.0f} times the median: a label that did not converge, or a kind of structure rare in training. "
         "They stand first below."
     ]
 
@@ -143,8 +143,8 @@ def _confident(judged: Part) -> list[str]:
         share = judged.results["all"].get(f"{kind}_within_2_std")
         if share is not None and share < CONFIDENT:
             found.append(
-                f"The committee is too sure of its {kind}: {share:.0%} of the errors are within two standard deviations; "
-                "95 % would be right."
+                f"The committee is too sure of its {kind}: {share:.0%} of the errors are within two standard "
+                "deviations; 95 % would be right."
             )
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -74,13 +75,18 @@ def environment_maps(train: Part, judged: Part) -> list[Drawing]:
                 for rows, color, label in ((inside, judged.name, SETS[judged.name]), (far, "alert", "outside")):
                     if len(rows):
                         x, y = ((rows - mean) @ axes_of).T
-                        style = {"color": PALETTE[color], "label": label, "markersize": 2.6, "markeredgewidth": 0}
+                        style: dict[str, Any] = {
+                            "color": PALETTE[color],
+                            "label": label,
+                            "markersize": 2.6,
+                            "markeredgewidth": 0,
+                        }
                         axes.plot(x, y, "o", alpha=0.85, **style)
             axes.set(xlabel=f"first component ({shares[0]:.0%})", ylabel=f"second component ({shares[1]:.0%})")
             axes.legend(loc="best", fontsize=7, markerscale=1.6)
         alt = (
             f"Map of the environments of {symbol(number)}: two principal components hold {sum(shares):.0%} of the "
-            f"variance of {len(of_train)} training atoms; {outside} {SETS[judged.name]} atoms are outside of their ranges"
+            f"variance of {len(of_train)} training atoms; {outside} {SETS[judged.name]} atoms are outside"
         )
         drawings.append(Drawing(f"map_{symbol(number)}", f"Environments of {symbol(number)}", alt, figure))
     return drawings
@@ -108,7 +114,9 @@ def calibration(parts: Sequence[Part]) -> list[Drawing]:
     for kind in KINDS:
         word, unit = UNITS[kind]
         found = {part.name: binned(part.name, kind, part.reliability()) for part in parts if part.spreads}
-        logs = [MILLI * value for bins in found.values() for each in bins for value in (each.std, each.error) if value > 0]
+        logs = [
+            MILLI * value for bins in found.values() for each in bins for value in (each.std, each.error) if value > 0
+        ]
         if not logs:
             continue
         ends = np.array([0.8 * min(logs), 1.25 * max(logs)])
@@ -119,13 +127,17 @@ def calibration(parts: Sequence[Part]) -> list[Drawing]:
             for name, bins in found.items():
                 x, y = ([MILLI * getattr(each, column) for each in bins] for column in ("std", "error"))
                 axes.plot(x, y, "o-", color=PALETTE[name], label=SETS[name], markersize=4, linewidth=0.8)
-            axes.set(xlim=ends, ylim=ends, xlabel=f"standard deviation ({unit})", ylabel=f"root mean square error ({unit})")
+            axes.set(
+                xlim=ends, ylim=ends, xlabel=f"standard deviation ({unit})", ylabel=f"root mean square error ({unit})"
+            )
             for name in ("x", "y"):
                 log_axis(axes, name)
             axes.set(xlim=ends, ylim=ends)
             axes.set_box_aspect(1)
             axes.legend(loc="upper left")
-        alt = f"Root mean square error of a {word} over the standard deviation of the committee; perfect is the diagonal"
+        alt = (
+            f"Root mean square error of a {word} over the standard deviation of the committee; perfect is the diagonal"
+        )
         drawings.append(Drawing(f"calibration_{kind}", f"Calibration, {word}", alt, figure))
     return drawings
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from mlip.elements import symbol
 from mlip.report.findings import KINDS, Part
@@ -42,8 +45,7 @@ def training_curves(metrics: Mapping[str, Sequence[float]], best: int | None) ->
         loss.set(ylabel="loss")
         loss.tick_params(labelbottom=False)
         for axes in (loss, rate):
-            _mark_best(axes, best)
-            axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+            _over_epochs(axes, epochs, best)
         rate.ticklabel_format(axis="y", style="plain")
         figure.align_ylabels()
         loss.legend(loc="upper right")
@@ -57,9 +59,9 @@ def training_curves(metrics: Mapping[str, Sequence[float]], best: int | None) ->
             for axes, (kind, column) in zip(figure.axes, kinds.items(), strict=True):
                 axes.plot(epochs, MILLI * np.array(metrics[column]), color=PALETTE["valid"])
                 log_axis(axes, "y")
-                axes.set(ylabel=f"{kind}\n{WORDS[kind][2]}", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+                axes.set(ylabel=f"{kind}\n{WORDS[kind][2]}")
                 axes.tick_params(labelbottom=axes is figure.axes[-1])
-                _mark_best(axes, best)
+                _over_epochs(axes, epochs, best)
             figure.axes[-1].set(xlabel="epoch")
             figure.align_ylabels()
             alt = f"Mean absolute validation errors of {', '.join(kinds)} over {len(epochs)} epochs"
@@ -71,17 +73,20 @@ def training_curves(metrics: Mapping[str, Sequence[float]], best: int | None) ->
             for (kind, values), color in zip(terms.items(), SERIES, strict=False):
                 axes.plot(epochs, values, color=color, label=kind)
             log_axis(axes, "y")
-            _mark_best(axes, best)
-            axes.set(xlabel="epoch", ylabel="term", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+            _over_epochs(axes, epochs, best)
+            axes.set(xlabel="epoch", ylabel="term")
             axes.legend(loc="upper right")
             alt = f"Terms of the training loss over {len(epochs)} epochs: {', '.join(terms)}"
-            drawings.append(Drawing("loss_terms", "Terms of the training loss, before their weights", alt, figure))
+            drawings.append(Drawing("loss_terms", "Terms of the loss, unweighted", alt, figure))
     return drawings
 
 
-def _mark_best(axes: object, best: int | None) -> None:
+def _over_epochs(axes: Axes, epochs: Sequence[float], best: int | None) -> None:
+    """Whole numbers below, and a line at the best epoch."""
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if best:
-        axes.axvline(best, color=PALETTE["muted"], linewidth=0.8, linestyle=(0, (3, 3)))  # type: ignore[attr-defined]
+        axes.axvline(best, color=PALETTE["muted"], linewidth=0.8, linestyle=(0, (3, 3)))
 
 
 def parity(parts: Sequence[Part], judged: Part) -> list[Drawing]:
@@ -106,14 +111,14 @@ def parity(parts: Sequence[Part], judged: Part) -> list[Drawing]:
             _error_histogram(below, parts, kind)
             below.set(xlabel=f"error ({small})")
         alt = (
-            f"Predicted over reference {word}, {len(labels)} values of the {SETS[judged.name]} set, mean absolute error "
-            f"{mae:.3g} {small}; below, a histogram of the errors of each set"
+            f"Predicted over reference {word}, {len(labels)} values of the {SETS[judged.name]} set, mean absolute "
+            f"error {mae:.3g} {small}; below, a histogram of the errors of each set"
         )
         drawings.append(Drawing(f"parity_{kind}", TITLES[kind], alt, figure))
     return drawings
 
 
-def _error_histogram(axes: object, parts: Sequence[Part], kind: str) -> None:
+def _error_histogram(axes: Axes, parts: Sequence[Part], kind: str) -> None:
     """Shares of errors; 97 % of the widest set are inside of the picture, the rest counts at its edges."""
     found = {part.name: MILLI * part.errors(kind) for part in parts if kind in part.pairs}
     widest = 1.2 * max(float(np.quantile(np.abs(errors), 0.97)) for errors in found.values()) or 1.0
@@ -121,10 +126,10 @@ def _error_histogram(axes: object, parts: Sequence[Part], kind: str) -> None:
     edges = np.linspace(-widest, widest, bins + 1)
     for name, errors in found.items():
         counts, _ = np.histogram(np.clip(errors, -widest, widest), edges)
-        style = {"color": PALETTE[name], "label": SETS[name], "linewidth": 1.1}
-        axes.stairs(100 * counts / len(errors), edges, **style)  # type: ignore[attr-defined]
-    axes.set(ylabel="%", xlim=(-widest, widest))  # type: ignore[attr-defined]
-    axes.legend(loc="upper right", fontsize=7)  # type: ignore[attr-defined]
+        style: dict[str, Any] = {"color": PALETTE[name], "label": SETS[name], "linewidth": 1.1}
+        axes.stairs(100 * counts / len(errors), edges, **style)
+    axes.set(ylabel="%", xlim=(-widest, widest))
+    axes.legend(loc="upper right", fontsize=7)
 
 
 def errors_by_group(part: Part) -> list[Drawing]:
@@ -168,7 +173,8 @@ def errors_by_size(part: Part) -> list[Drawing]:
         axes = figure.axes[0]
         axes.plot(x, y, "o-", color=PALETTE[part.name], markersize=3.5, linewidth=1)
         axes.set(xlabel="size of the reference force (eV/Å)", ylabel="RMSE (meV/Å)", ylim=(0, None), xlim=(0, None))
-    alt = f"Root mean square force error: {y[0]:.3g} meV/Å where forces are about {x[0]:.2g} eV/Å, {y[-1]:.3g} at {x[-1]:.2g}"
+    ends = [f"{error:.3g} meV/Å where forces are about {size:.2g} eV/Å" for size, error in (zip(x, y, strict=True))]
+    alt = f"Root mean square force error: {ends[0]}, {ends[-1]}"
     return [Drawing("errors_by_size", "By size of the force", alt, figure)]
 
 
@@ -210,7 +216,7 @@ def labels_and_sizes(parts: Sequence[Part]) -> list[Drawing]:
             axes = figure.axes[0]
             for part, values in found:
                 counts, _ = np.histogram(values, edges)
-                style = {"color": PALETTE[part], "label": SETS[part]}
+                style: dict[str, Any] = {"color": PALETTE[part], "label": SETS[part]}
                 axes.stairs(100 * counts / len(values), edges, linewidth=1.1, **style)
             axes.set(xlabel=axis, ylabel="share (%)", xlim=(edges[0], edges[-1]))
             if name in ("forces", "stresses"):

@@ -120,9 +120,11 @@ def _pairs(
     known: dict[str, list[tuple[Any, Any]]] = {kind: [] for kind in KINDS}
     for structure, predicted in zip(structures, predictions, strict=True):
         if structure.energy is not None:
-            element = potential.element_of(torch.from_numpy(structure.numbers).long().to(potential.device))
+            element = potential.element_of(torch.as_tensor(structure.numbers.astype(np.int64)).to(potential.device))
             carried = float(potential.reference_energies[element].sum())
-            energies = [(energy - carried) / len(structure) for energy in (structure.energy, float(predicted.energy[0]))]
+            energies = [
+                (energy - carried) / len(structure) for energy in (structure.energy, float(predicted.energy[0]))
+            ]
             known["energy"].append((np.array(energies[:1]), np.array(energies[1:])))
         if structure.forces is not None and predicted.forces is not None:
             known["forces"].append((structure.forces.ravel(), predicted.forces.double().numpy().ravel()))

@@ -76,12 +76,14 @@ def make_report(
     report.drawings["training"] = training_curves(run.metrics, report.best_epoch)
     if judged is not None:
         every, train = list(parts.values()), parts["train"]
-        report.drawings.update({
-            "data": labels_and_sizes(every),
-            "errors": parity(every, judged),
-            "groups": errors_by_element(judged) + errors_by_group(judged) + errors_by_size(judged),
-            "calibration": calibration(every),
-            "distances": nearest_distances(train, judged),
-            "environments": environment_maps(train, judged),
-        })
+        report.drawings.update(
+            {
+                "data": labels_and_sizes(every),
+                "errors": parity(every, judged),
+                "groups": errors_by_element(judged) + errors_by_group(judged) + errors_by_size(judged),
+                "calibration": calibration(every),
+                "distances": nearest_distances(train, judged),
+                "environments": environment_maps(train, judged),
+            }
+        )
     return report

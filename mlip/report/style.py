@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,7 +37,7 @@ PALETTE = {
 SERIES = tuple(PALETTE[f"c{number}"] for number in range(6))
 FORMATS = ("svg", "png", "pdf")
 WIDTH = 3.7  # inches; a figure is one column of a journal, and a phone wide
-SETTINGS = {
+SETTINGS: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "mlip", "font.size": 8.5, "font.family": "sans-serif",
     "text.color": PALETTE["ink"], "axes.labelcolor": PALETTE["ink"], "axes.edgecolor": PALETTE["muted"],
     "xtick.color": PALETTE["muted"], "ytick.color": PALETTE["muted"], "xtick.labelcolor": PALETTE["muted"],
@@ -133,9 +134,7 @@ def points(axes: Axes, x: Float[np.ndarray, "_"], y: Float[np.ndarray, "_"], col
     for level in range(1, LEVELS + 1):
         corners = [(columns[i], rows[j]) for i, j in np.argwhere(levels == level)]
         if corners:
-            squares = [
-                [(a, b), (a + width, b), (a + width, b + height), (a, b + height), (a, b)] for a, b in corners
-            ]
+            squares = [[(a, b), (a + width, b), (a + width, b + height), (a, b + height), (a, b)] for a, b in corners]
             codes = [Outline.MOVETO, Outline.LINETO, Outline.LINETO, Outline.LINETO, Outline.CLOSEPOLY] * len(corners)
             path = Outline(np.concatenate(squares), codes)
             alpha = 0.15 + 0.8 * (level - 1) / (LEVELS - 1)

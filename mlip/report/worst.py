@@ -23,7 +23,7 @@ SIDE = 100  # of a small picture
 
 
 def worst_shown(part: Part, count: int) -> list[dict[str, Any]]:
-    """The worst structures with their errors, a small picture, and what a viewer needs; lengths in Å, forces in eV/Å."""
+    """The worst structures: their errors, a small picture, and what a viewer needs; lengths in Å, forces in eV/Å."""
     place = {structure.origin: number for number, structure in enumerate(part.structures)}
     rows = worst_structures(part.structures, part.predictions, count)
     for row in rows:
@@ -73,9 +73,7 @@ def color(number: int) -> str:
     return "#" + "".join(f"{round(255 * float(share)):02x}" for share in jmol_colors[number])
 
 
-def picture(
-    numbers: Int[np.ndarray, "n"], positions: Float[np.ndarray, "n 3"], links: list[list[int]]
-) -> str:
+def picture(numbers: Int[np.ndarray, "n"], positions: Float[np.ndarray, "n 3"], links: list[list[int]]) -> str:
     """The atoms seen along the direction in which they reach least, as a small SVG element."""
     _, _, directions = np.linalg.svd(positions, full_matrices=True)
     turned = positions @ directions.T

@@ -62,7 +62,8 @@
       viewer.zoomTo();
       viewer.rotate(-20, "x");
       viewer.rotate(25, "y");
-      viewer.zoom(view.cell.length ? 0.9 : 1.1);
+      const reach = Math.max(...view.positions.map((position) => Math.hypot(...position)), 1);
+      viewer.zoom(view.cell.length ? 0.9 : Math.max(1.1, 3.6 / reach));  // small molecules are shown too small
     }
     viewer.render();
   };
