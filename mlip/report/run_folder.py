@@ -48,21 +48,12 @@ def open_run(path: Path, device: torch.device, dtype: torch.dtype | None = None)
             f"or go on with it: mlip train --resume {path}"
         )
     config = load_config(path / CONFIG_FILE)
-    content = load_content(path)
+    metrics = _columns(path / METRICS_FILE)
+    results, environment = (_json(path / name) for name in (RESULTS_FILE, ENVIRONMENT_FILE))
     potential = load_potential(path, device=device, dtype=dtype)
-    provenance = content.get("provenance") or {}
+    provenance = load_content(path).get("provenance") or {}
     parts, no_data = _parts_of(config, potential, provenance)
-    return RunFolder(
-        path,
-        config,
-        potential,
-        provenance,
-        _columns(path / METRICS_FILE),
-        _json(path / RESULTS_FILE),
-        _json(path / ENVIRONMENT_FILE),
-        parts,
-        no_data,
-    )
+    return RunFolder(path, config, potential, provenance, metrics, results, environment, parts, no_data)
 
 
 def _parts_of(config: Config, potential: Potential, provenance: dict[str, Any]) -> tuple[Parts | None, str]:

@@ -30,10 +30,11 @@ def data(report: Report) -> str:
     rows = []
     for part in report.parts.values():
         sizes = [len(s) for s in part.structures]
-        rows.append([
-            SETS[part.name], str(part.total), str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}",
-            *(_range(part.pairs.get(kind), digits) for kind, digits in (("energy", 4), ("forces", 4), ("stress", 3))),
-        ])  # fmt: skip
+        atoms = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
+        labels = [
+            _range(part.pairs.get(kind), digits) for kind, digits in (("energy", 4), ("forces", 4), ("stress", 3))
+        ]
+        rows.append([SETS[part.name], str(part.total), atoms, *labels])
     heads = ["set", "structures", "atoms", "energy* (eV/atom)", "forces (eV/Å)", "stress (eV/Å³)"]
     if all(row[-1] == "-" for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]
@@ -88,7 +89,7 @@ def errors(report: Report) -> str:
     found = {SETS[part]: report.errors(part) for part in SETS if report.errors(part)}
     tables = [_error_table("Mean absolute / root mean square errors", "set", found)] if found else []
     judged = report.judged
-    note = "Predictions over reference values, and how the errors spread; errors beyond the edges of a histogram count there."
+    note = "Predictions over reference values, and how the errors spread; errors beyond a histogram count at its edges."
     if judged is None:
         return section("errors", "Errors", "As the run's end wrote them.", *tables)
     heads = ["element", "atoms", "MAE (meV/Å)", "RMSE (meV/Å)"]
