@@ -34,7 +34,7 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     )
     title = escape(caption)
     return (
-        f'<div class="table"><h4>{title}</h4><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        f'<div class="table"><h3>{title}</h3><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
         f'<table aria-label="{title}"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>'
     )
 

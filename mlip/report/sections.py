@@ -39,7 +39,9 @@ def data(report: Report) -> str:
     if all(row[-1] == "-" for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]
     sampled = [part for part in report.parts.values() if part.total > len(part.structures)]
-    note = "What the potential was trained on and tested with. *Energies are less those of the reference atoms."
+    note = (
+        "What the potential was trained on and tested with. *Energies are less the reference energies of their atoms."
+    )
     if sampled:
         note += " Figures show " + ", ".join(f"{len(p.structures)} of {p.total} {SETS[p.name]}" for p in sampled)
         note += " structures, spread evenly; the key numbers above count all of them."

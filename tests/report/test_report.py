@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from ase.io import read
+from ase.io import read, write
 from interfaces.command import mlip, refused
 from interfaces.trained import ALCU, DATA, ETHANOL, alcu, ethanol, train
 
@@ -157,6 +158,7 @@ def test_the_page_is_well_formed(tmp_path):
     assert len(outline.identities) == len(set(outline.identities)), "no two elements of one name"
     assert outline.unnamed == [], "every picture says what it shows"
     assert outline.headings[0] == 1 and outline.headings.count(1) == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(outline.headings)), "no level of headings is left out"
     assert not re.search(r'(?:src|href)="(?!#|data:)', text), "nothing is fetched"
     assert not [color for color in PALETTE.values() if color in text.partition("<body>")[2].partition("<script>")[0]]
     assert len(text.encode()) < 5e6
@@ -205,6 +207,23 @@ def test_data_that_changed_or_left(tmp_path):
     (tmp_path / "run" / "results.json").unlink()
     found = json.loads(mlip("report", tmp_path / "run", "--json").out)
     assert any("not come to its end" in text for text in found["warnings"])
+
+
+def test_energies_alone_and_no_other_set(tmp_path):
+    """Labels and sets that are missing leave their figures out, and nothing else."""
+    frames = read(ALCU, ":12")
+    for frame in frames:
+        frame.calc.results = {"energy": frame.calc.results["energy"]}
+    write(tmp_path / "energies.xyz", frames)
+    outcome = train(tmp_path, tmp_path / "energies.xyz", "data.split={valid: 0, test: 0}", "data.index=:12")
+    assert outcome.status == 0, outcome.err
+    report = make_report(tmp_path / "run", CPU, worst=2)
+    assert set(report.parts) == {"train"} and set(report.judged.pairs) == {"energy"}
+    assert [drawing.name for drawing in report.drawings["errors"]] == ["parity_energy"]
+    assert any("neither a test nor a validation set" in text for text in report.warnings)
+    assert all(row["view"]["errors"] is None for row in report.worst)
+    outcome = mlip("report", tmp_path / "run", "--json")
+    assert outcome.status == 0, outcome.err
 
 
 def test_sets_that_are_missing_and_structures_that_repeat(tmp_path):
