@@ -30,7 +30,7 @@ PARTS = {
 
 def write_page(report: Report, path: Path) -> int:
     """Write the page whole or not at all; returns how many bytes it has."""
-    text = page(report).encode()
+    text = page(report).encode(errors="replace")  # a name of a file may be no text
     partial = path.with_name(f"partial.{path.name}")
     try:
         partial.write_bytes(text)

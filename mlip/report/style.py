@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ SETTINGS: Any = {
     "xtick.minor.size": 1.5, "ytick.minor.size": 1.5, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": PALETTE["faint"], "grid.linewidth": 0.6, "axes.axisbelow": True,
     "legend.frameon": False, "legend.fontsize": 8, "legend.handlelength": 1.3, "lines.linewidth": 1.4,
-    "axes.titlesize": 8.5, "axes.labelsize": 8.5, "figure.dpi": 72, "mathtext.default": "regular",
+    "axes.titlesize": 8.5, "axes.labelsize": 8.5, "figure.dpi": 72, "text.parse_math": False,
 }  # fmt: skip
 SCATTERED = 1500  # points that are drawn one by one; more become a density
 LEVELS = 7  # of a density
@@ -102,7 +103,7 @@ def inline(drawing: Drawing) -> str:
     text = re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, re.sub(r">\s+<", "><", text))
     width, height = (float(size) for size in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0])
     opening = (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{drawing.alt}" class="plot" '
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(drawing.alt)}" class="plot" '
         f'style="aspect-ratio: {width:g} / {height:g}">'
     )
     return re.sub(r"^<svg[^>]*>", opening, text)

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,9 +18,10 @@ from interfaces.trained import ALCU, DATA, ETHANOL, alcu, ethanol, train
 
 from mlip.cli import make_parser
 from mlip.report.environment_figures import principal_axes
+from mlip.report.figures import errors_by_group
 from mlip.report.markup import duration, number, table
 from mlip.report.report import make_report
-from mlip.report.style import PALETTE, _power
+from mlip.report.style import PALETTE, _power, inline
 from mlip.report.worst import bonds, formula
 
 CPU = torch.device("cpu")
@@ -75,6 +77,15 @@ def test_nearest_distances_are_ases(report):
             closest[pair] = min(closest.get(pair, np.inf), length)
     np.testing.assert_allclose(part.environments.nearest, np.concatenate(nearest), rtol=1e-12)
     assert part.environments.closest == pytest.approx(closest, rel=1e-12)
+
+
+def test_names_of_the_data_are_only_text(report):
+    """A group's name is neither markup nor a formula."""
+    name = r'<b onclick="x">&$\frac$'
+    part = replace(report.judged, results={**report.judged.results, name: report.judged.results["Al"]})
+    (drawing,) = errors_by_group(part)
+    text = inline(drawing)
+    assert "<b" not in text and "&lt;b onclick=" in text and r"$\frac$" in text
 
 
 def test_no_training_atom_is_outside(report):
