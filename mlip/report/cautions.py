@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mlip.elements import symbol
+from mlip.report.figures import SETS
 from mlip.report.findings import Part
 from mlip.report.run_folder import RunFolder
 from mlip.structure import Structure
@@ -48,7 +49,7 @@ def _repeated(train: Sequence[Structure], others: Sequence[Structure], name: str
     count = sum(_key(structure) in known for structure in others)
     if not count:
         return []
-    return [f"{count} of {len(others)} {_NAMES[name]} structures are also in the training set, atom by atom."]
+    return [f"{count} of {len(others)} {SETS[name]} structures are also in the training set, atom by atom."]
 
 
 def _key(structure: Structure) -> bytes:
@@ -63,7 +64,7 @@ def _overfit(parts: Mapping[str, Part], judged: Part) -> list[str]:
         mine, base = judged.results["all"].get(key), parts["train"].results["all"].get(key)
         if mine and base and mine > OVERFIT * base:
             found.append(
-                f"The mean {word} error of the {_NAMES[judged.name]} set is {mine / base:.1f} times that of the "
+                f"The mean {word} error of the {SETS[judged.name]} set is {mine / base:.1f} times that of the "
                 "training set: the potential remembers its data. More data help, or a smaller network."
             )
     return found
@@ -76,7 +77,7 @@ def _outside(judged: Part) -> list[str]:
         return []
     return [
         f"{int((severity > 0).sum())} of {len(severity)} atoms in {count.outside} of {count.counted} "
-        f"{_NAMES[judged.name]} structures are outside of the training set's ranges, {count.far} of the structures by "
+        f"{SETS[judged.name]} structures are outside of the training set's ranges, {count.far} of the structures by "
         f"more than a width; the worst is in {count.where}: {count.worst}."
     ]
 
@@ -94,10 +95,10 @@ def _closer(train: Part | None, judged: Part) -> list[str]:
     found = []
     if nearer:
         found.append(
-            f"Atoms of the {_NAMES[judged.name]} set come nearer than any it was trained on: {', '.join(nearer)}."
+            f"Atoms of the {SETS[judged.name]} set come nearer than any it was trained on: {', '.join(nearer)}."
         )
     if strange:
-        found.append(f"Neighbors of the {_NAMES[judged.name]} set that training never saw: {', '.join(strange)}.")
+        found.append(f"Neighbors of the {SETS[judged.name]} set that training never saw: {', '.join(strange)}.")
     return found
 
 
@@ -113,7 +114,7 @@ def _single(judged: Part) -> list[str]:
     if not far:
         return []
     return [
-        f"{far} {_NAMES[judged.name]} {'structures have' if far > 1 else 'structure has'} force errors more than "
+        f"{far} {SETS[judged.name]} {'structures have' if far > 1 else 'structure has'} force errors more than "
         f"{SINGLE:.0f} times the median: a label that did not converge, or a kind of structure rare in training. "
         "They stand first below."
     ]
@@ -147,6 +148,3 @@ def _confident(judged: Part) -> list[str]:
                 "deviations; 95 % would be right."
             )
     return found
-
-
-_NAMES = {"train": "training", "valid": "validation", "test": "test"}

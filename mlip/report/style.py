@@ -36,7 +36,6 @@ PALETTE = {
     "c5": "#8a7a3c",
 }
 SERIES = tuple(PALETTE[f"c{number}"] for number in range(6))
-FORMATS = ("svg", "png", "pdf")
 WIDTH = 3.7  # inches; a figure is one column of a journal, and a phone wide
 SETTINGS: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "mlip", "font.size": 8.5, "font.family": "sans-serif",
