@@ -17,6 +17,7 @@ from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
 from mlip.inspection import Command
+from mlip.report import command as report
 from mlip.stopping import Stopped, StopSignals, exit_status, stopping_at_once
 from mlip.studies import commands as studies
 
@@ -117,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     prepare_command.add_commands(lambda name, command, text: _add(commands, name, _repeated(command), text))
 
-    for part in (analysis_command, lammps_command, ipi_command, inspection, conversion, exchange):
+    for part in (report, analysis_command, lammps_command, ipi_command, inspection, conversion, exchange):
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")

@@ -46,7 +46,7 @@ LAYERS = [
     ["lr_range", "requeue"],
     ["inspection"],
     ["studies", "evaluation_command", "exchange_command", "conversion", "analysis_command"],
-    ["lammps_command", "ipi_command", "prepare_command"],
+    ["lammps_command", "ipi_command", "prepare_command", "report"],
     ["cli"],
     ["__main__"],
 ]

@@ -1,0 +1,1 @@
+"""What a person looks at after a training: one page with figures of data, curves, errors and structures."""
