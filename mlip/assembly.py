@@ -22,6 +22,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.automatic import chosen_functions
 from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
+from mlip.model.density import fitted_density
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential, require_within
 from mlip.model.ranges import fitted_ranges
@@ -156,7 +157,7 @@ def make_potential(
     references: Sequence[float],
     features: Sequence[Tensor],
 ) -> Potential:
-    """A potential with scaling and ranges from the features of each element's training atoms, and random weights.
+    """A potential with scaling, ranges and density from the features of each element's training atoms, and random weights.
 
     `structures` are those to train on, less the repulsion.
     """
@@ -173,6 +174,7 @@ def make_potential(
         anchored=config.model.reference_energies.method in ("isolated", "given"),
         repulsion=repulsion_of(config, descriptor),
         ranges=fitted_ranges(features),
+        density=fitted_density(features),
     )
 
 

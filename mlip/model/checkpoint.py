@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
+from mlip.model.density import FeatureDensity
 from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.potential import Calibration, Potential
 from mlip.model.ranges import FeatureRanges
@@ -57,7 +59,7 @@ def load_content(path: str | Path) -> dict[str, Any]:
 def fingerprint(potential: Potential) -> str:
     """A hash of everything that makes a potential's predictions."""
     content = potential_content(potential)
-    plain = [value for name, value in content.items() if name not in ("state", "ranges") and value is not None]
+    plain = [value for name, value in content.items() if name not in ("state", "ranges", "density") and value is not None]
     digest = hashlib.sha256(repr(plain).encode())
     for name, tensor in content["state"].items():
         digest.update(name.encode() + tensor.numpy().tobytes())
@@ -69,6 +71,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
     committee = {"members": potential.members, "calibration": list(potential.calibration)}
     return {
         **(committee if potential.members > 1 else {}),
+        **({} if potential.density is None else {"density": _tables(potential.density)}),
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
@@ -78,7 +81,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "anchored": potential.anchored,
         "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),
         "dtype": str(potential.dtype).removeprefix("torch."),
-        "ranges": {name: values.detach().cpu().clone() for name, values in potential.ranges.named_buffers()},
+        "ranges": _tables(potential.ranges),
         "state": {name: tensor.detach().cpu().clone() for name, tensor in potential.state_dict().items()},
     }
 
@@ -97,10 +100,16 @@ def potential_from(content: dict[str, Any]) -> Potential:
         calibration=Calibration(*content.get("calibration", Calibration())),
         repulsion=repulsion_from(content.get("repulsion"), elements),
         ranges=FeatureRanges(**content["ranges"]) if "ranges" in content else None,
+        density=FeatureDensity(**content["density"]) if "density" in content else None,
     )
     potential.networks.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])
     return potential
+
+
+def _tables(known: nn.Module) -> dict[str, Tensor]:
+    """What is known of the training set's features and is no part of the predictions."""
+    return {name: values.detach().cpu().clone() for name, values in known.named_buffers()}
 
 
 def save(path: Path, kind: str, content: dict[str, Any]) -> None:
