@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mlip import conversion, inspection, ipi_command, lammps_command
+from mlip import collecting, conversion, inspection, ipi_command, lammps_command, selection_command
 from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
@@ -111,9 +111,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
     )
     add_extrapolation_options(p)
+    collecting.add_options(p)
     add_device_options(p)
 
-    for part in (lammps_command, ipi_command, inspection, conversion, exchange):
+    for part in (lammps_command, ipi_command, inspection, conversion, exchange, selection_command):
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
@@ -193,7 +194,7 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.model.extrapolation import require_ranges
 
     use_threads(options)
-    conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS})
+    conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS} | collecting.watched(options))
     atoms = read_start(options.start)
     watch = "ignore" if options.on_extrapolation == "ignore" else "count"
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype, extrapolation=watch)
@@ -202,7 +203,12 @@ def _md(options: argparse.Namespace) -> int:
     if options.output.exists() and options.output.samefile(options.start):
         raise ValueError(f"--output is {options.output}, the start itself; choose another file")
     simulation = Simulation(
-        atoms, conditions, options.output, interval=options.interval, potential=fingerprint(atoms.calc.potential)
+        atoms,
+        conditions,
+        options.output,
+        interval=options.interval,
+        potential=fingerprint(atoms.calc.potential),
+        collector=collecting.collector_of(options, atoms.calc.potential),
     )
     simulation.restart() if options.restart else simulation.start()
     try:
@@ -221,6 +227,8 @@ def _md(options: argparse.Namespace) -> int:
     ).format(**summary, output=options.output)
     if simulation.extrapolation is not None:
         text += f"\n{simulation.extrapolation.text()}"
+    for part in (simulation.sparsity, simulation.collector):
+        text += f"\n{part.text()}" if part else ""
     if stop.number:
         print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)
     _print(options, summary, text)

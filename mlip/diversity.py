@@ -52,15 +52,20 @@ def squared_distances(
 
 
 def farthest_structures(
-    points: Points, count: int, covered: Points | None = None, step: Callable[[], object] = lambda: None
+    points: Points,
+    count: int,
+    covered: Points | None = None,
+    step: Callable[[], object] = lambda: None,
+    *,
+    first: int | None = None,
 ) -> Chosen:
     r"""At most `count` structures, each with the point that is farthest from all points of those before it.
 
     .. math:: s = \arg\max_s \max_{r \in s} \min_{q \in \text{chosen},\; \text{kind}_q = \text{kind}_r}
               \lVert x_r - x_q \rVert
 
-    Structures of `covered` count as chosen before. Without them the first is the one whose points are nearest to the
-    mean of their kind, so that nothing depends on the order of structures. It ends early when all that are left repeat
+    Structures of `covered` count as chosen before. Without them it begins with `first`, or with the one whose points are
+    nearest to the mean of their kind, so that nothing depends on the order of structures. It ends early when all that are left repeat
     what is chosen. `step` is called after each choice.
 
     Source: Gonzalez, Theor. Comput. Sci. 38, 293 (1985): the largest distance that is left is at most twice the
@@ -76,11 +81,12 @@ def farthest_structures(
     chosen = Chosen([], [])
     taken = np.zeros(points.structures, bool)
     if covered is None and count and points.structures:
-        middle = np.empty(len(points.kind))
-        for rows in kinds:
-            middle[rows] = squared_distances(points.values[rows], points.values[rows].mean(axis=0, keepdims=True))
-        scores = -np.maximum.reduceat(middle, starts)
-        _take(points, kinds, _best(scores), np.inf, nearest, chosen, taken)
+        if first is None:
+            middle = np.empty(len(points.kind))
+            for rows in kinds:
+                middle[rows] = squared_distances(points.values[rows], points.values[rows].mean(axis=0, keepdims=True))
+            first = _best(-np.maximum.reduceat(middle, starts))
+        _take(points, kinds, first, np.inf, nearest, chosen, taken)
         step()
     while len(chosen.structures) < min(count, points.structures):
         scores = np.where(taken, -1.0, np.maximum.reduceat(nearest, starts))

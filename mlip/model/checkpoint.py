@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
@@ -71,7 +70,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
     committee = {"members": potential.members, "calibration": list(potential.calibration)}
     return {
         **(committee if potential.members > 1 else {}),
-        **({} if potential.density is None else {"density": _tables(potential.density)}),
+        **({} if potential.density is None else {"density": potential.density.tables()}),
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
@@ -81,7 +80,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "anchored": potential.anchored,
         "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),
         "dtype": str(potential.dtype).removeprefix("torch."),
-        "ranges": _tables(potential.ranges),
+        "ranges": {name: values.detach().cpu().clone() for name, values in potential.ranges.named_buffers()},
         "state": {name: tensor.detach().cpu().clone() for name, tensor in potential.state_dict().items()},
     }
 
@@ -105,11 +104,6 @@ def potential_from(content: dict[str, Any]) -> Potential:
     potential.networks.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])
     return potential
-
-
-def _tables(known: nn.Module) -> dict[str, Tensor]:
-    """What is known of the training set's features and is no part of the predictions."""
-    return {name: values.detach().cpu().clone() for name, values in known.named_buffers()}
 
 
 def save(path: Path, kind: str, content: dict[str, Any]) -> None:

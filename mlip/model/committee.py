@@ -128,7 +128,7 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
 def _same(one: FeatureDensity | None, other: FeatureDensity | None) -> bool:
     if one is None or other is None:
         return one is other
-    return all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
+    return all(torch.equal(table, other.tables()[name]) for name, table in one.tables().items())
 
 
 def _facts(potential: Potential) -> dict[str, object]:

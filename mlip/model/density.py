@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlip.model.scaling import fitted_scaling
 
 COMPONENTS = 16  # directions of their own variance; `FeatureDensity` has what led to it
 SMALLEST = 1e-4  # of variances of scaled features; below it is rounding or a set of atoms that are all the same
+TABLES = ("mean", "scale", "components", "variances", "rest", "reach")
 ROWS = 65536  # atoms at once, so that memory stays small
 
 
@@ -29,7 +30,7 @@ class Distance(NamedTuple):
         return [Distance(*fields) for fields in zip(*(np.split(field, ends) for field in self), strict=True)]
 
 
-class FeatureDensity(nn.Module):
+class FeatureDensity:
     r"""A normal distribution of the features of training atoms, for each element apart, and the distances in it.
 
     .. math:: d_i^2 = \frac{1}{r_e^2}\left[\sum_{k \le K} \frac{t_{ik}^2}{\lambda_{ek}}
@@ -52,56 +53,55 @@ class FeatureDensity(nn.Module):
 
     Source: Tipping, Bishop, J. R. Stat. Soc. B 61, 611 (1999), eq. 7 for the covariance.
 
+    Its tables are float64 numpy arrays, for it makes no predictions and is asked for few atoms at a time.
+
     Raises:
         ValueError: the tables do not fit together.
     """
 
     def __init__(
         self,
-        mean: Float[Tensor, "E D"],
-        scale: Float[Tensor, "E D"],
-        components: Float[Tensor, "E K D"],
-        variances: Float[Tensor, "E K"],
-        rest: Float[Tensor, "E"],
-        reach: Float[Tensor, "E"],
+        mean: Float[np.ndarray, "E D"],
+        scale: Float[np.ndarray, "E D"],
+        components: Float[np.ndarray, "E K D"],
+        variances: Float[np.ndarray, "E K"],
+        rest: Float[np.ndarray, "E"],
+        reach: Float[np.ndarray, "E"],
     ) -> None:
-        super().__init__()
-        elements, functions = mean.shape
-        expected = ((elements, functions),) * 2 + ((elements, variances.shape[-1], functions), (*variances.shape,))
-        tables = mean, scale, components, variances, rest, reach
-        if tuple(tuple(table.shape) for table in tables) != (*expected, (elements,), (elements,)):
+        tables = [np.array(table, np.float64) for table in (mean, scale, components, variances, rest, reach)]
+        self.mean, self.scale, self.components, self.variances, self.rest, self.reach = tables
+        elements, functions = self.mean.shape
+        kept = self.variances.shape[-1]
+        expected = [(elements, functions)] * 2 + [(elements, kept, functions), (elements, kept)] + [(elements,)] * 2
+        if [table.shape for table in tables] != expected:
             raise ValueError(
-                f"the tables of the density have the shapes {', '.join(str(tuple(t.shape)) for t in tables)}; "
+                f"the tables of the density have the shapes {', '.join(str(table.shape) for table in tables)}; "
                 "expected mean and scale (E,D), components (E,K,D), variances (E,K), rest and reach (E,)"
             )
-        self.mean: Tensor
-        self.scale: Tensor
-        self.components: Tensor
-        self.variances: Tensor
-        self.rest: Tensor
-        self.reach: Tensor
-        for name, table in zip(("mean", "scale", "components", "variances", "rest", "reach"), tables, strict=True):
-            self.register_buffer(name, table.detach().double().clone(), persistent=False)  # it makes no predictions
 
-    @torch.no_grad()
+    def tables(self) -> dict[str, Tensor]:
+        """The arguments that make the same density again, as tensors."""
+        return {name: torch.from_numpy(getattr(self, name).copy()) for name in TABLES}
+
     def distances(self, features: Float[Tensor, "N D"], element: Int[Tensor, "N"]) -> Distance:
         """How far atoms with these features, of the elements with these rows, are from the training set's."""
-        found = np.zeros(len(features)), np.zeros(len(features), np.int64)
-        for row in element.unique().tolist():
-            atoms = element == row
-            y = (features[atoms].double() - self.mean[row]) / self.scale[row]
-            shares = y * self._weighed(y, row)  # these add up to the square of the distance
-            square, function = shares.sum(dim=1).clamp(min=0.0), shares.argmax(dim=1)
-            places = atoms.cpu().numpy()
-            found[0][places] = (square.sqrt() / self.reach[row]).cpu().numpy()
-            found[1][places] = function.cpu().numpy()
-        return Distance(*found)
+        values, rows = features.detach().double().cpu().numpy(), element.cpu().numpy()
+        found = Distance(np.zeros(len(values)), np.zeros(len(values), np.int64))
+        for row in range(len(self.mean)):
+            atoms = np.flatnonzero(rows == row)
+            if len(atoms):
+                y = (values[atoms] - self.mean[row]) / self.scale[row]
+                shares = y * self._weighed(y, row)  # these add up to the square of the distance
+                found.distance[atoms] = np.sqrt(shares.sum(axis=1).clip(min=0.0)) / self.reach[row]
+                found.function[atoms] = shares.argmax(axis=1)
+        return found
 
-    def _weighed(self, y: Float[Tensor, "n D"], row: int) -> Float[Tensor, "n D"]:
+    def _weighed(self, y: Float[np.ndarray, "n D"], row: int) -> Float[np.ndarray, "n D"]:
         """Scaled features times the inverse of their covariance."""
-        components = self.components[row]
+        components, rest = self.components[row], self.rest[row]
         along = y @ components.T
-        return (along / self.variances[row]) @ components + (y - along @ components) / self.rest[row]
+        weighed: np.ndarray = y / rest + (along * (1.0 / self.variances[row] - 1.0 / rest)) @ components
+        return weighed
 
 
 def fitted_density(features: Sequence[Float[Tensor, "_ D"]], components: int = COMPONENTS) -> FeatureDensity:
@@ -113,37 +113,33 @@ def fitted_density(features: Sequence[Float[Tensor, "_ D"]], components: int = C
     elements, functions = len(features), features[0].shape[1]
     kept = min(components, functions)
     density = FeatureDensity(
-        torch.zeros(elements, functions),
-        scaling.scale.detach().cpu(),
-        torch.zeros(elements, kept, functions),
-        torch.ones(elements, kept),
-        torch.ones(elements),
-        torch.full((elements,), torch.inf),
+        np.zeros((elements, functions)),
+        scaling.scale.detach().cpu().numpy(),
+        np.zeros((elements, kept, functions)),
+        np.ones((elements, kept)),
+        np.ones(elements),
+        np.full(elements, np.inf),
     )
     for row, values in enumerate(features):
         if len(values):
-            _fit(density, row, values)
+            _fit(density, row, values.detach())
     return density
 
 
-@torch.no_grad()
 def _fit(density: FeatureDensity, row: int, values: Float[Tensor, "n D"]) -> None:
     kept, functions = density.components.shape[1:]
-    density.mean[row] = values.double().mean(dim=0)
-    covariance = torch.zeros(functions, functions, dtype=torch.float64)
+    density.mean[row] = values.double().mean(dim=0).cpu().numpy()
+    covariance = np.zeros((functions, functions))
     for part in values.split(ROWS):
-        y = (part.double() - density.mean[row]) / density.scale[row]
+        y = (part.double().cpu().numpy() - density.mean[row]) / density.scale[row]
         covariance += y.T @ y / len(values)
-    variances, vectors = torch.linalg.eigh(covariance)  # ascending
+    variances, vectors = np.linalg.eigh(covariance)  # ascending
     others = variances[: functions - kept]
     density.components[row] = vectors[:, functions - kept :].T
-    density.variances[row] = variances[functions - kept :].clamp(min=SMALLEST)
-    density.rest[row] = float(others.mean()) if len(others) else 0.0
-    density.rest[row].clamp_(min=SMALLEST)
+    density.variances[row] = variances[functions - kept :].clip(min=SMALLEST)
+    density.rest[row] = max(float(others.mean()) if len(others) else 0.0, SMALLEST)
     density.reach[row] = 1.0
-    everywhere = torch.full((len(values),), row)
-    farthest = max(
-        float(density.distances(part, where).distance.max())
-        for part, where in zip(values.split(ROWS), everywhere.split(ROWS), strict=True)
-    )
+    where = torch.full((len(values),), row)
+    parts = zip(values.split(ROWS), where.split(ROWS), strict=True)
+    farthest = max(float(density.distances(part, rows).distance.max()) for part, rows in parts)
     density.reach[row] = max(farthest, 1.0)  # atoms that are all the same leave some room around them

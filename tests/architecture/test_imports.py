@@ -17,23 +17,24 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
-    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
+    ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu", "diversity"],
     ["elements"],
     ["configreference"],
     ["neighbors", "pair_search", "data", "configfile"],
     ["batch", "reading"],
     ["descriptors", "verlet"],
     ["model"],
+    ["collection"],
     ["training", "interfaces", "dynamics"],
     ["assembly"],
     ["fine_tuning"],
     ["preparation"],
     ["featurization"],
-    ["run", "evaluation"],
+    ["run", "evaluation", "picking"],
     ["lr_range"],
     ["inspection"],
-    ["studies", "evaluation_command", "exchange_command", "conversion"],
-    ["lammps_command", "ipi_command"],
+    ["studies", "evaluation_command", "exchange_command", "conversion", "selection_command"],
+    ["lammps_command", "ipi_command", "collecting"],
     ["cli"],
     ["__main__"],
 ]
