@@ -169,9 +169,7 @@ class Collector:
         places = np.arange(len(self.pool))
         points = Points(np.array([frame.point for frame in self.pool]), np.zeros_like(places), places)
         found = farthest_structures(points, self.count, first=0)
-        return [
-            self.pool[place] for place, far in zip(*found, strict=True) if far >= self.distance
-        ]
+        return [self.pool[place] for place, far in zip(*found, strict=True) if far >= self.distance]
 
     def save(self) -> None:
         """Write the chosen frames, and beside them the pool that a restart goes on with."""

@@ -33,9 +33,7 @@ class Chosen(NamedTuple):
     distances: list[float]  # of each from all that were chosen before it; infinite for a first one
 
 
-def squared_distances(
-    values: Float[np.ndarray, "R K"], others: Float[np.ndarray, "Q K"]
-) -> Float[np.ndarray, "R"]:
+def squared_distances(values: Float[np.ndarray, "R K"], others: Float[np.ndarray, "Q K"]) -> Float[np.ndarray, "R"]:
     r"""Squared distance of each point from the nearest of the others, exactly 0 where it is one of them.
 
     .. math:: d_r^2 = \min_q \lVert x_r - y_q \rVert^2
@@ -47,7 +45,9 @@ def squared_distances(
         part = values[first : first + ROWS]
         for other in others:
             away = part - other
-            np.minimum(nearest[first : first + ROWS], np.einsum("rk,rk->r", away, away), out=nearest[first : first + ROWS])
+            np.minimum(
+                nearest[first : first + ROWS], np.einsum("rk,rk->r", away, away), out=nearest[first : first + ROWS]
+            )
     return nearest
 
 

@@ -21,7 +21,7 @@ from mlip.structure import Structure
 METHODS = ("fps", "cur", "random")
 OF = ("structures", "atoms")
 ATOMS = 2000  # in one batch, so that memory stays small
-COMPONENTS = 32  # of the features of an atom, where atoms are compared
+COMPONENTS = 32  # of the features of an atom, where atoms are compared, and of structures for leverage
 
 Step = Callable[[int], object]  # told how many structures are done
 
@@ -108,9 +108,7 @@ class Sums:
         return Points(values, np.zeros_like(places), places)
 
 
-def points_of_atoms(
-    descriptor: ACSF, structures: Sequence[Structure], statistics: Statistics, step: Step
-) -> Points:
+def points_of_atoms(descriptor: ACSF, structures: Sequence[Structure], statistics: Statistics, step: Step) -> Points:
     """A point for each atom: the principal components of its scaled features, compared with its element's only."""
     parts = []
     for values, element, structure in featured(descriptor, structures, step):
@@ -151,6 +149,9 @@ def pick(
         raise ValueError("--of atoms goes with --method fps; cur compares structures")
     if count < 1:
         raise ValueError(f"-n is {count}; expected at least 1 structure")
+    if method == "random" and not exclude:
+        places = np.random.default_rng(seed).permutation(len(structures))[:count].tolist()
+        return Chosen(places, [float("nan")] * len(places))
     by_atoms = of == "atoms" and method == "fps"
     sums = Sums(descriptor, structures, reading, covariance=by_atoms)
     statistics = sums.statistics()
@@ -163,8 +164,9 @@ def pick(
         return farthest_structures(points, count, others, choosing)
     free = np.flatnonzero(_unlike(points.values, others))
     if method == "cur":
-        centered = points.values - points.values.mean(axis=0)
-        places = structures_by_leverage(centered[free], count, choosing)
+        centered = points.values[free] - points.values.mean(axis=0)
+        components = np.linalg.eigh(centered.T @ centered)[1][:, ::-1][:, :COMPONENTS]
+        places = structures_by_leverage(centered @ components, count, choosing)
     else:
         places = np.random.default_rng(seed).permutation(len(free))[:count].tolist()
     return Chosen([int(free[place]) for place in places], [float("nan")] * len(places))

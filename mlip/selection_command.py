@@ -32,7 +32,9 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
         metavar="WHAT",
         help="compare the mean environments of structures, or all of their atoms (default: structures)",
     )
-    p.add_argument("--potential", metavar="RUN", help="run folder or potential file whose symmetry functions to compare")
+    p.add_argument(
+        "--potential", metavar="RUN", help="run folder or potential file whose symmetry functions to compare"
+    )
     p.add_argument("--config", metavar="FILE", help="config with model.descriptor; else functions as auto chooses them")
     p.add_argument("--exclude", metavar="FILE", help="structures that are there already, to be far from as well")
     p.add_argument("--output", type=Path, metavar="FILE", help="write them, any format that convert writes")
@@ -63,7 +65,7 @@ def _select(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
             raise ValueError(f"--output is {options.output}, the data itself; choose another file")
     structures = read_structures(data.train, read_options(data, index=data.index))
     exclude = read_structures(options.exclude, read_options(data)) if options.exclude else []
-    descriptor = _descriptor(options, [*structures, *exclude])
+    descriptor = _descriptor(options, structures, exclude)
     quiet = options.quiet or options.json
     looks = {"unit": "structure", "delay": 2, "disable": quiet, "dynamic_ncols": True}
     passes = 2 if options.of == "atoms" else 1
@@ -97,7 +99,7 @@ def _select(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return found, _text(options, found)
 
 
-def _descriptor(options: argparse.Namespace, structures: Sequence[Structure]) -> ACSF:
+def _descriptor(options: argparse.Namespace, structures: Sequence[Structure], exclude: Sequence[Structure]) -> ACSF:
     """The symmetry functions of the potential or config, else those that auto chooses.
 
     Raises:
@@ -108,25 +110,25 @@ def _descriptor(options: argparse.Namespace, structures: Sequence[Structure]) ->
     from mlip.descriptors.acsf import ACSF
     from mlip.preparation import require_known
 
-    elements = sorted({int(number) for structure in structures for number in structure.numbers})
+    elements = sorted({int(number) for structure in (*structures, *exclude) for number in structure.numbers})
     if options.potential:
         from mlip.model.checkpoint import load_potential
 
         descriptor = load_potential(options.potential).descriptor
-        require_known(set(descriptor.elements), structures, "structure the potential was trained on")
+        require_known(set(descriptor.elements), [*structures, *exclude], "structure the potential was trained on")
         return descriptor
     usual = {"data": {"train": options.data}, "run": {"seed": options.seed}}
     config = load_config(options.config) if options.config else parse_config(usual, "command line")
-    sample = _sample(structures)
+    sample = _sample(structures, exclude)
     return ACSF(elements, functions_of(with_chosen_functions(config, sample), elements))
 
 
-def _sample(structures: Sequence[Structure]) -> list[Structure]:
+def _sample(structures: Sequence[Structure], exclude: Sequence[Structure]) -> list[Structure]:
     """Some structures from all over the file, all elements among them."""
     every = max(1, len(structures) // SAMPLE)
     sample = list(structures[::every])
     known = {int(number) for structure in sample for number in structure.numbers}
-    for structure in structures:
+    for structure in (*structures, *exclude):
         new = {int(number) for number in structure.numbers} - known
         if new:
             sample.append(structure)

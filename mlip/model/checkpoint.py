@@ -58,7 +58,9 @@ def load_content(path: str | Path) -> dict[str, Any]:
 def fingerprint(potential: Potential) -> str:
     """A hash of everything that makes a potential's predictions."""
     content = potential_content(potential)
-    plain = [value for name, value in content.items() if name not in ("state", "ranges", "density") and value is not None]
+    plain = [
+        value for name, value in content.items() if name not in ("state", "ranges", "density") and value is not None
+    ]
     digest = hashlib.sha256(repr(plain).encode())
     for name, tensor in content["state"].items():
         digest.update(name.encode() + tensor.numpy().tobytes())
