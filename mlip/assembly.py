@@ -157,7 +157,7 @@ def make_potential(
     references: Sequence[float],
     features: Sequence[Tensor],
 ) -> Potential:
-    """A potential with scaling, ranges and density from the features of each element's training atoms, and random weights.
+    """A potential with random weights; scaling, ranges and density are from the features of each element's atoms.
 
     `structures` are those to train on, less the repulsion.
     """

@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from mlip.data.paths import whole_file
 from mlip.diversity import Points, farthest_structures
+from mlip.model.extrapolation import require_ranges
 from mlip.model.points import element_sums, mean_points
 from mlip.model.potential import Potential
-from mlip.model.extrapolation import require_ranges
 from mlip.model.sparsity import require_density
 
 POOL = 5  # times as many frames of the highest uncertainty are kept as are chosen in the end
@@ -176,10 +176,12 @@ class Collector:
         if not (self._changed or self.pool_file.exists()):
             return
         columns = zip(*self.pool, strict=True) if self.pool else [[] for _ in Frame._fields]
-        frames = {f"frame_{name}": np.array(column) for name, column in zip(Frame._fields, columns, strict=True)}
-        counts = {name: getattr(self, name) for name in ("considered", "above", "highest", "highest_step")}
+        values: dict[str, Any] = {
+            f"frame_{name}": np.array(column) for name, column in zip(Frame._fields, columns, strict=True)
+        }
+        values |= {name: getattr(self, name) for name in ("considered", "above", "highest", "highest_step")}
         with whole_file(self.pool_file) as partial, partial.open("wb") as file:
-            np.savez(file, numbers=self._numbers, pbc=self._pbc, **self._settings(), **counts, **frames)
+            np.savez(file, numbers=self._numbers, pbc=self._pbc, **self._settings(), **values)
         if not self._changed:
             return
         chosen = [self._atoms(frame) for frame in self.chosen()]

@@ -64,9 +64,9 @@ def farthest_structures(
     .. math:: s = \arg\max_s \max_{r \in s} \min_{q \in \text{chosen},\; \text{kind}_q = \text{kind}_r}
               \lVert x_r - x_q \rVert
 
-    Structures of `covered` count as chosen before. Without them it begins with `first`, or with the one whose points are
-    nearest to the mean of their kind, so that nothing depends on the order of structures. It ends early when all that are left repeat
-    what is chosen. `step` is called after each choice.
+    Structures of `covered` count as chosen before. Without them it begins with `first`, or with the one whose points
+    are nearest to the mean of their kind, so that nothing depends on the order of structures. It ends early when all
+    that are left repeat what is chosen. `step` is called after each choice.
 
     Source: Gonzalez, Theor. Comput. Sci. 38, 293 (1985): the largest distance that is left is at most twice the
     smallest possible; for atoms as in Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), section II B.

@@ -172,8 +172,8 @@ def write_predictions(
 ) -> None:
     """Write structures with their labels, and beside them mlip_energy, mlip_forces, mlip_energies, mlip_stress.
 
-    `spreads` add mlip_energy_std, mlip_forces_std and mlip_energies_std, `distances` mlip_feature_distance. The file is written whole or not at all; an
-    old one of that name stays until then.
+    `spreads` add mlip_energy_std, mlip_forces_std and mlip_energies_std, `distances` mlip_feature_distance. The file is
+    written whole or not at all; an old one of that name stays until then.
     """
     frames = []
     for number, (structure, predicted) in enumerate(zip(structures, predictions, strict=True)):

@@ -3,10 +3,10 @@
     pip install tblite
     python scripts/active_learning.py --folder runs/active_learning
 
-Both ways begin with the same few structures at 500 K. In each round a committee is trained; dynamics with it at a higher
-temperature collects frames (`mlip md --collect`), of which `mlip select` takes those far from each other and from the
-training set; or as many frames of the same kind of dynamics are taken at random. GFN2-xTB labels them. Errors are on
-structures from dynamics of xTB itself, at both temperatures. What is there already is not computed again.
+Both ways begin with the same few structures at 500 K. In each round a committee is trained; dynamics with it at a
+higher temperature collects frames (`mlip md --collect`), of which `mlip select` takes those far from each other and
+from the training set; or as many frames of the same kind of dynamics are taken at random. GFN2-xTB labels them. Errors
+are on structures from dynamics of xTB itself, at both temperatures. What is there already is not computed again.
 """
 
 from __future__ import annotations

@@ -61,17 +61,18 @@ class FeatureDensity:
 
     def __init__(
         self,
-        mean: Float[np.ndarray, "E D"],
-        scale: Float[np.ndarray, "E D"],
-        components: Float[np.ndarray, "E K D"],
-        variances: Float[np.ndarray, "E K"],
-        rest: Float[np.ndarray, "E"],
-        reach: Float[np.ndarray, "E"],
+        mean: Tensor,  # (E,D)
+        scale: Tensor,  # (E,D)
+        components: Tensor,  # (E,K,D)
+        variances: Tensor,  # (E,K)
+        rest: Tensor,  # (E,)
+        reach: Tensor,  # (E,)
     ) -> None:
-        tables = [np.array(table, np.float64) for table in (mean, scale, components, variances, rest, reach)]
+        given = mean, scale, components, variances, rest, reach
+        tables = [table.detach().double().cpu().numpy().copy() for table in given]
         self.mean, self.scale, self.components, self.variances, self.rest, self.reach = tables
-        elements, functions = self.mean.shape
-        kept = self.variances.shape[-1]
+        elements, functions = self.mean.shape if self.mean.ndim == 2 else (0, 0)
+        kept = self.variances.shape[-1] if self.variances.ndim else 0
         expected = [(elements, functions)] * 2 + [(elements, kept, functions), (elements, kept)] + [(elements,)] * 2
         if [table.shape for table in tables] != expected:
             raise ValueError(
@@ -113,12 +114,12 @@ def fitted_density(features: Sequence[Float[Tensor, "_ D"]], components: int = C
     elements, functions = len(features), features[0].shape[1]
     kept = min(components, functions)
     density = FeatureDensity(
-        np.zeros((elements, functions)),
-        scaling.scale.detach().cpu().numpy(),
-        np.zeros((elements, kept, functions)),
-        np.ones((elements, kept)),
-        np.ones(elements),
-        np.full(elements, np.inf),
+        torch.zeros(elements, functions),
+        scaling.scale,
+        torch.zeros(elements, kept, functions),
+        torch.ones(elements, kept),
+        torch.ones(elements),
+        torch.full((elements,), torch.inf),
     )
     for row, values in enumerate(features):
         if len(values):
