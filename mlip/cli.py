@@ -225,9 +225,7 @@ def _md(options: argparse.Namespace) -> int:
         "{steps} steps, {time_ps:.3f} ps in {seconds:.1f} s ({ms_per_step:.2f} ms per step); mean temperature "
         "{mean_temperature:.0f} K" + conserved + "; trajectory in {output}"
     ).format(**summary, output=options.output)
-    if simulation.extrapolation is not None:
-        text += f"\n{simulation.extrapolation.text()}"
-    for part in (simulation.sparsity, simulation.collector):
+    for part in (simulation.collector, simulation.sparsity, simulation.extrapolation):
         text += f"\n{part.text()}" if part else ""
     if stop.number:
         print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)

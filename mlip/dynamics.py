@@ -19,7 +19,7 @@ from mlip.batch import OverlappingAtoms
 from mlip.collection import Collector
 from mlip.ensembles import INNER_STATE, Conditions, make_dynamics, set_velocities
 from mlip.model.extrapolation import ExtrapolationCount
-from mlip.model.sparsity import SparsityCount
+from mlip.model.sparsity import SparsityCount, with_density
 from mlip.trajectory import TrajectoryFile, conservation, load_state, save_state
 
 # A run that changed these on the way would be no run; its files could not tell.
@@ -168,8 +168,11 @@ class Simulation:
             "mean_temperature": float(np.mean(temperatures)),
             **conservation(self.log),
             "time_ps": self.step * self.conditions.timestep * 1e-3,
-            **({"extrapolation": self.extrapolation.results()} if self.extrapolation else {}),
-            **({"sparsity": self.sparsity.results()} if self.sparsity else {}),
+            **(
+                {"extrapolation": with_density(self.extrapolation.results(), self.sparsity)}
+                if self.extrapolation and self.sparsity
+                else {}
+            ),
             **({"collected": self.collector.results()} if self.collector else {}),
         }
 

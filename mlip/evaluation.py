@@ -27,7 +27,7 @@ from mlip.training.examples import Examples
 from mlip.training.metrics import Errors
 from mlip.training.reliability import Reliability
 
-RESERVED = ("all", "extrapolation", "sparsity", "worst")  # of the results, so that no group may have these names
+RESERVED = ("all", "extrapolation", "worst")  # of the results, so that no group may have these names
 PREFIX = "mlip_"  # of the names of predictions in files
 
 

@@ -80,7 +80,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from mlip.model.checkpoint import load_potential
     from mlip.model.density import Distance
     from mlip.model.extrapolation import ExtrapolationCount
-    from mlip.model.sparsity import SparsityCount
+    from mlip.model.sparsity import SparsityCount, with_density
     from mlip.reading import read_options
     from mlip.training.metrics import table
 
@@ -115,8 +115,8 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     text, offset = table(results), results["all"].get("energy_shift_per_atom", 0.0)
     if options.shift:
         text += f"\nenergies after taking {1e3 * offset:+.2f} meV/atom from all of them"
-    text += f"\n{extrapolation.text()}\n{sparsity.text()}"
-    found: dict[str, Any] = {**results, "extrapolation": extrapolation.results(), "sparsity": sparsity.results()}
+    text += f"\n{sparsity.text()}\n{extrapolation.text()}"
+    found: dict[str, Any] = {**results, "extrapolation": with_density(extrapolation.results(), sparsity)}
     if options.worst:
         worst = worst_structures(structures, predictions, options.worst, offset)
         return {**found, "worst": worst}, f"{text}\n{worst_table(worst)}"

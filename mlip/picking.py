@@ -73,7 +73,7 @@ class Sums:
         known = np.zeros(elements, bool)
         for values, element, structure in featured(descriptor, structures, step):
             rows = slice(structure[0], structure[-1] + 1)
-            count = rows.stop - rows.start
+            count = int(rows.stop - rows.start)
             found = element_sums(values, element, structure - rows.start, elements, count)
             self.sums[rows], self.counts[rows] = found
             for e in range(elements):

@@ -42,7 +42,8 @@ def run() -> None:
     parser.add_argument("--updates", type=int, default=3000, help="steps of the optimizer in each training")
     parser.add_argument("--hidden", default="[32, 32]")
     parser.add_argument("--temperature", type=float, default=1000.0, help="of the exploration, K")
-    parser.add_argument("--steps", type=int, default=2000, help="of 0.5 fs in each of four explorations")
+    parser.add_argument("--steps", type=int, default=2000, help="of 0.5 fs in each exploration")
+    parser.add_argument("--explorations", type=int, default=30, help="in each round, at most")
     parser.add_argument("--stop", type=float, default=3.0, help="spread of a force at which one ends, eV/Å")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--figure", type=Path)
@@ -107,22 +108,24 @@ def explored(
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    starts = np.random.default_rng([seed, len(read(train, ":"))]).choice(len(read(train, ":")), 4, replace=False)
+    known = read(train, ":")
+    generator = np.random.default_rng([seed, len(known)])
     frames: list[Atoms] = []
-    for n, start in enumerate(starts):
-        atoms = read(train, int(start))
-        atoms.calc = None
-        write(folder / "start.xyz", atoms, format="extxyz")
+    for n in range(options.explorations):
+        if len(frames) >= 4 * options.add:
+            break
+        start = known[int(generator.integers(len(known)))]
+        write(folder / "start.xyz", Atoms(start.numbers, start.positions), format="extxyz")
         status = main([
-            "md", str(potential), str(folder / "start.xyz"), "--ensemble", "langevin",
-            "--temperature", str(options.temperature), "--steps", str(options.steps), "--seed", str(4 * seed + n),
+            "md", str(potential), str(folder / "start.xyz"), "--ensemble", "langevin", "--interval", "5",
+            "--temperature", str(options.temperature), "--steps", str(options.steps), "--seed", str(1000 * seed + n),
             "--collect", str(folder / f"collected_{n}.xyz"), "--collect-max", str(2 * options.add),
             "--collect-stop", str(options.stop), "--output", str(folder / f"md_{n}.xyz"), "--quiet",
         ])  # fmt: skip
         assert status in (0, UNPHYSICAL), status
         source = folder / (f"collected_{n}.xyz" if way == "active" else f"md_{n}.xyz")
         found = read(source, ":") if source.exists() else []
-        frames += [Atoms(frame.numbers, frame.positions) for frame in found]
+        frames += [Atoms(frame.numbers, frame.positions) for frame in found[:: max(1, len(found) // (2 * options.add))]]
     if not frames:
         return []  # a committee that is unsure of the start already; more training may help
     write(folder / "candidates.xyz", frames, format="extxyz")

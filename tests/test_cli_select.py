@@ -24,7 +24,9 @@ def structures(count=40, path=ALCU):
 
 
 def descriptor(elements=(13, 29)):
-    return ACSF(elements, [*radial_grid(elements, cutoff=5.0, count=6), *angular_grid(elements, cutoff=4.0, shells=1)])
+    return ACSF(
+        elements, [*radial_grid(elements, cutoff=5.0, count=6), *angular_grid(elements, cutoff=4.0, shells=1, angles=2)]
+    )
 
 
 def changed(structure, generator):
@@ -118,17 +120,21 @@ def test_with_the_functions_of_a_potential(tmp_path):
     outcome = mlip("select", ETHANOL, "-n", 5, "data.index=:50", "--potential", ethanol(), "--method", "cur", "--json")
     found = json.loads(outcome.out)
     assert found["functions"] == 24 and len(found["chosen"]) == 5
-    assert refused(mlip("select", ALCU, "-n", 5, "--potential", ethanol()), "Al, Cu")
+    assert refused(mlip("select", ALCU, "--quiet", "-n", 5, "--potential", ethanol()), "Al, Cu")
 
 
 def test_unfit_options(tmp_path):
-    assert refused(mlip("select", ALCU, "-n", 0), "-n is 0")
+    assert refused(mlip("select", ALCU, "--quiet", "-n", 0), "-n is 0")
     assert refused(
-        mlip("select", ALCU, "-n", 2, "data.index=:4", "--method", "best"), "'best'; known: fps, cur, random"
+        mlip("select", ALCU, "--quiet", "-n", 2, "data.index=:4", "--method", "best"), "'best'; known: fps, cur, random"
     )
-    assert refused(mlip("select", ALCU, "-n", 2, "data.index=:4", "--of", "cells"), "'cells'; known: structures, atoms")
-    assert refused(mlip("select", ALCU, "-n", 2, "--of", "atoms", "--method", "cur", "data.index=:4"), "cur compares")
-    assert refused(mlip("select", ALCU, "-n", 2, "--potential", "a", "--config", "b"), "give one of them")
+    assert refused(
+        mlip("select", ALCU, "--quiet", "-n", 2, "data.index=:4", "--of", "cells"), "'cells'; known: structures, atoms"
+    )
+    assert refused(
+        mlip("select", ALCU, "--quiet", "-n", 2, "--of", "atoms", "--method", "cur", "data.index=:4"), "cur compares"
+    )
+    assert refused(mlip("select", ALCU, "--quiet", "-n", 2, "--potential", "a", "--config", "b"), "give one of them")
     assert refused(mlip("select", tmp_path / "no.xyz", "-n", 2), "no such file")
     (tmp_path / "there.xyz").write_text("x")
-    assert refused(mlip("select", ALCU, "-n", 2, "--output", tmp_path / "there.xyz"), "exists already")
+    assert refused(mlip("select", ALCU, "--quiet", "-n", 2, "--output", tmp_path / "there.xyz"), "exists already")

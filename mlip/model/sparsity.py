@@ -120,3 +120,9 @@ class SparsityCount:
             f"features where the training set has none as far in {self.beyond} of {self.counted} {self.unit}s; first "
             f"in {self.unit} {self.first}; atoms: {', '.join(found)}; worst in {self.unit} {self.where}: {self.worst}"
         )
+
+
+def with_density(ranges: dict[str, Any] | None, count: SparsityCount) -> dict[str, Any] | None:
+    """The counts by ranges with those by density beside them, None if the potential knows neither."""
+    found = count.results()
+    return ranges if found is None else {**(ranges or {}), "density": found}

@@ -33,8 +33,8 @@ LAYERS = [
     ["run", "evaluation", "picking"],
     ["lr_range"],
     ["inspection"],
-    ["studies", "evaluation_command", "exchange_command", "conversion", "selection_command"],
-    ["lammps_command", "ipi_command", "collecting"],
+    ["studies", "evaluation_command", "exchange_command", "conversion"],
+    ["lammps_command", "ipi_command", "selection_command", "collecting"],
     ["cli"],
     ["__main__"],
 ]

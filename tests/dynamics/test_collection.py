@@ -1,4 +1,4 @@
-"""Frames collected in dynamics: those of highest uncertainty, far from each other, at most so many, through restarts."""
+"""Frames collected in dynamics: of highest uncertainty, far from each other, at most so many, through restarts."""
 
 import json
 from functools import cache
