@@ -64,9 +64,9 @@ def farthest_structures(
     .. math:: s = \arg\max_s \max_{r \in s} \min_{q \in \text{chosen},\; \text{kind}_q = \text{kind}_r}
               \lVert x_r - x_q \rVert
 
-    Structures of `covered` count as chosen before. Without them it begins with `first`, or with the one whose points
-    are nearest to the mean of their kind, so that nothing depends on the order of structures. It ends early when all
-    that are left repeat what is chosen. `step` is called after each choice.
+    Structures of `covered` count as chosen before. It begins with `first`. Where no point of a kind is chosen yet, the
+    structure comes whose points are nearest to the mean of their kind, so that nothing depends on the order of
+    structures. It ends early when all that are left repeat what is chosen. `step` is called after each choice.
 
     Source: Gonzalez, Theor. Comput. Sci. 38, 293 (1985): the largest distance that is left is at most twice the
     smallest possible; for atoms as in Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), section II B.
@@ -78,22 +78,23 @@ def farthest_structures(
         if covered is not None:
             old = covered.values[covered.kind == points.kind[rows[0]]]
             nearest[rows] = squared_distances(points.values[rows], old)
-    chosen = Chosen([], [])
-    taken = np.zeros(points.structures, bool)
-    if covered is None and count and points.structures:
-        if first is None:
-            middle = np.empty(len(points.kind))
-            for rows in kinds:
-                middle[rows] = squared_distances(points.values[rows], points.values[rows].mean(axis=0, keepdims=True))
-            first = _best(-np.maximum.reduceat(middle, starts))
+    middle = np.empty(len(points.kind))
+    for rows in kinds:
+        middle[rows] = squared_distances(points.values[rows], points.values[rows].mean(axis=0, keepdims=True))
+    chosen, taken = Chosen([], []), np.zeros(points.structures, bool)
+    if first is not None and count:
         _take(points, kinds, first, np.inf, nearest, chosen, taken)
         step()
     while len(chosen.structures) < min(count, points.structures):
         scores = np.where(taken, -1.0, np.maximum.reduceat(nearest, starts))
-        best = _best(scores)
-        if scores[best] <= SAME**2:
+        score = float(scores.max())
+        if score <= SAME**2:
             break
-        _take(points, kinds, best, float(np.sqrt(scores[best])), nearest, chosen, taken)
+        if np.isinf(score):  # some have points of a kind of which nothing is chosen
+            best = _best(np.where(np.isinf(scores), -np.maximum.reduceat(middle, starts), -np.inf))
+        else:
+            best = _best(scores)
+        _take(points, kinds, best, float(np.sqrt(score)), nearest, chosen, taken)
         step()
     return chosen
 
@@ -101,8 +102,6 @@ def farthest_structures(
 def _best(scores: Float[np.ndarray, "S"]) -> int:
     """The place of the highest score; of several that rounding may have put apart the first."""
     highest = scores.max()
-    if np.isinf(highest):
-        return int(scores.argmax())
     return int(np.argmax(scores >= highest - TIE * abs(highest)))
 
 

@@ -30,11 +30,22 @@ def far(points, candidate, chosen):
     return largest
 
 
+def from_the_middle(points, candidate):
+    """Largest over a candidate's points of the distance to the mean of their kind."""
+    return max(
+        float(np.linalg.norm(points.values[r] - points.values[points.kind == points.kind[r]].mean(axis=0)))
+        for r in np.flatnonzero(points.structure == candidate)
+    )
+
+
 def by_brute_force(points, count, first):
     chosen, distances = [first], [np.inf]
     while len(chosen) < count:
         scores = {s: far(points, s, chosen) for s in range(points.structures) if s not in chosen}
-        best = max(scores, key=scores.get)
+        if np.isinf(max(scores.values())):
+            best = min((s for s in scores if np.isinf(scores[s])), key=lambda s: from_the_middle(points, s))
+        else:
+            best = max(scores, key=scores.get)
         chosen.append(best)
         distances.append(scores[best])
     return chosen, distances
@@ -120,3 +131,13 @@ def test_leverage_is_that_of_the_singular_vectors():
     more = structures_by_leverage(values, 15)
     assert more[:4] == expected and sorted(more) == list(range(15)), "it begins again when nothing is left"
     assert structures_by_leverage(np.zeros((3, 2)), 3) == []
+
+
+def test_kinds_that_nothing_is_chosen_of_come_first_in_any_order():
+    points = random_points(30, kinds=6, seed=9)
+    chosen = farthest_structures(points, 10).structures
+    order = np.random.default_rng(1).permutation(30)
+    rows = np.concatenate([np.flatnonzero(points.structure == s) for s in order])
+    sizes = [int((points.structure == s).sum()) for s in order]
+    turned = Points(points.values[rows], points.kind[rows], np.repeat(np.arange(30), sizes))
+    assert [int(order[place]) for place in farthest_structures(turned, 10).structures] == chosen
