@@ -40,7 +40,8 @@ def add_extrapolation_options(parser: argparse.ArgumentParser) -> None:
         "--on-extrapolation",
         default="warn",
         metavar="WHAT",
-        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
+        help="features outside of the training set's: ignore, warn (a line at the end), stop; in md also collect "
+        "(default: warn)",
     )
     parser.add_argument(
         "--largest-extrapolation",

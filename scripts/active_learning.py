@@ -236,6 +236,7 @@ def draw(path: Path, curves: dict[str, list[dict[str, Any]]]) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
 
     names = [name for name in next(iter(curves.values()))[0] if name.endswith(" K")]
     figure, panels = plt.subplots(1, len(names), figsize=(4 * len(names), 3.2), constrained_layout=True)
@@ -250,6 +251,8 @@ def draw(path: Path, curves: dict[str, list[dict[str, Any]]]) -> None:
         panel.set(
             title=f"test: xTB at {name}", xlabel="labelled structures", ylabel="forces RMSE (meV/Å)", yscale="log"
         )
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_minor_formatter(ScalarFormatter())
         panel.legend()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
