@@ -22,6 +22,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.automatic import chosen_functions
 from mlip.descriptors.functions import SymmetryFunction, function_from_dict
 from mlip.elements import atomic_number, symbol
+from mlip.model.density import fitted_density
 from mlip.model.moments import Moments
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential, require_within
@@ -157,7 +158,7 @@ def make_potential(
     references: Sequence[float],
     features: Sequence[Tensor | Moments],
 ) -> Potential:
-    """A potential with scaling and ranges from the features of each element's training atoms, and random weights.
+    """A potential with random weights; scaling, ranges and density are from the features of each element's atoms.
 
     `structures` are those to train on, less the repulsion, or their `energy_scale`.
     """
@@ -174,6 +175,7 @@ def make_potential(
         anchored=config.model.reference_energies.method in ("isolated", "given"),
         repulsion=repulsion_of(config, descriptor),
         ranges=fitted_ranges(features),
+        density=fitted_density(features),
     )
 
 

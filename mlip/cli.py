@@ -12,7 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlip import analysis_command, conversion, inspection, ipi_command, lammps_command, prepare_command
+from mlip import (
+    analysis_command,
+    collecting,
+    conversion,
+    inspection,
+    ipi_command,
+    lammps_command,
+    prepare_command,
+    selection_command,
+)
 from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
@@ -114,11 +123,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--largest-force", type=float, default=200.0, metavar="eV/Å", help="beyond it the run stops (default: 200)"
     )
     add_extrapolation_options(p)
+    collecting.add_options(p)
     add_device_options(p)
 
     prepare_command.add_commands(lambda name, command, text: _add(commands, name, _repeated(command), text))
 
-    for part in (report, analysis_command, lammps_command, ipi_command, inspection, conversion, exchange):
+    parts = (report, analysis_command, selection_command, lammps_command, ipi_command, inspection, conversion, exchange)
+    for part in parts:
         part.add_commands(lambda name, command, text: _add(commands, name, _printed(command), text))
 
     p = _add(commands, "schema", _schema, "print the JSON schema of the config")
@@ -208,7 +219,7 @@ def _md(options: argparse.Namespace) -> int:
     from mlip.model.extrapolation import require_ranges
 
     use_threads(options)
-    conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS})
+    conditions = Conditions(**{name: getattr(options, name) for name in CONDITIONS} | collecting.watched(options))
     atoms = read_start(options.start)
     watch = "ignore" if options.on_extrapolation == "ignore" else "count"
     atoms.calc = MLIPCalculator(options.potential, device=options.device, dtype=options.dtype, extrapolation=watch)
@@ -217,7 +228,12 @@ def _md(options: argparse.Namespace) -> int:
     if options.output.exists() and options.output.samefile(options.start):
         raise ValueError(f"--output is {options.output}, the start itself; choose another file")
     simulation = Simulation(
-        atoms, conditions, options.output, interval=options.interval, potential=fingerprint(atoms.calc.potential)
+        atoms,
+        conditions,
+        options.output,
+        interval=options.interval,
+        potential=fingerprint(atoms.calc.potential),
+        collector=collecting.collector_of(options, atoms.calc.potential),
     )
     simulation.restart() if options.restart else simulation.start()
     try:
@@ -234,8 +250,8 @@ def _md(options: argparse.Namespace) -> int:
         "{steps} steps, {time_ps:.3f} ps in {seconds:.1f} s ({ms_per_step:.2f} ms per step); mean temperature "
         "{mean_temperature:.0f} K" + conserved + "; trajectory in {output}"
     ).format(**summary, output=options.output)
-    if simulation.extrapolation is not None:
-        text += f"\n{simulation.extrapolation.text()}"
+    for part in (simulation.collector, simulation.sparsity, simulation.extrapolation):
+        text += f"\n{part.text()}" if part else ""
     if stop.number:
         print(f"mlip: stopped at step {simulation.step}; go on with the same command and --restart", file=sys.stderr)
     _print(options, summary, text)

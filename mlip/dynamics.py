@@ -16,9 +16,11 @@ from ase import Atoms
 from tqdm import tqdm
 
 from mlip.batch import OverlappingAtoms
+from mlip.collection import Collector
 from mlip.ensembles import INNER_STATE, Conditions, make_dynamics, set_velocities
 from mlip.model.extrapolation import ExtrapolationCount
-from mlip.trajectory import TrajectoryFile, load_state, save_state
+from mlip.model.sparsity import SparsityCount, with_density
+from mlip.trajectory import TrajectoryFile, conservation, load_state, save_state
 
 # A run that changed these on the way would be no run; its files could not tell.
 _SAME_ON_RESTART = ("ensemble", "temperature", "pressure", "timestep", "friction")
@@ -35,7 +37,14 @@ class Simulation:
     """Atoms with a calculator, an integrator, and files that let the run go on where it stopped."""
 
     def __init__(
-        self, atoms: Atoms, conditions: Conditions, output: Path, *, interval: int = 10, potential: str = ""
+        self,
+        atoms: Atoms,
+        conditions: Conditions,
+        output: Path,
+        *,
+        interval: int = 10,
+        potential: str = "",
+        collector: Collector | None = None,
     ) -> None:
         if interval < 1:
             raise ValueError(f"--interval is {interval}; expected at least 1 step")
@@ -52,9 +61,12 @@ class Simulation:
         self.generator = np.random.default_rng(conditions.seed)
         self.step = 0
         self.dynamics: Any = None
+        self.collector = collector
         self.extrapolation: ExtrapolationCount | None = None
+        self.sparsity: SparsityCount | None = None  # of the frames that are recorded
         if conditions.on_extrapolation != "ignore":
             self.extrapolation = ExtrapolationCount(atoms.calc.potential, "step")
+            self.sparsity = SparsityCount(atoms.calc.potential, "frame")
         self._initial: float | None = None  # conserved energy at the start, eV
         # Frames, bytes, and bytes of the log, up to the last step that is a multiple of the interval.
         self._written = (0, 0, 0)
@@ -68,6 +80,8 @@ class Simulation:
         if self.trajectory.path.exists():
             go_on = "Go on with it: --restart; or choose" if self.state.exists() else "Choose"
             raise ValueError(f"{self.trajectory.path} exists. {go_on} another --output, or remove it")
+        if self.collector:
+            self.collector.start()
         self.log.unlink(missing_ok=True)  # of a trajectory that was removed
         self.state.unlink(missing_ok=True)
         if self.atoms.has("momenta"):
@@ -105,6 +119,8 @@ class Simulation:
             *owners, last = name.split(".")
             setattr(reduce(getattr, owners, self.dynamics), last, _as_saved(state[name]))
         self.step = int(state["step"])
+        if self.collector:
+            self.collector.restart(self.step)
         self._initial = float(state["initial"])
         self._written = (int(state["frames"]), int(state["bytes"]), int(state["log_bytes"]))
         self.trajectory.truncate(*self._written[:2])
@@ -127,12 +143,14 @@ class Simulation:
         saved = began
         if self.step == 0:
             self._check()
+            self._collect()
             self._record()
             self._save()
         temperatures = [self.atoms.get_temperature()]
         with tqdm(total=steps, initial=self.step, unit="step", disable=quiet, dynamic_ncols=True) as bar:
             while self.step < steps and not should_stop():
                 self._advance()
+                self._collect()
                 bar.update()
                 if self.step % self.interval == 0 or self.step == steps:
                     row = self._record()
@@ -148,9 +166,14 @@ class Simulation:
             "seconds": seconds,
             "ms_per_step": 1e3 * seconds / max(1, self.step - first),
             "mean_temperature": float(np.mean(temperatures)),
-            **self._conservation(),
+            **conservation(self.log),
             "time_ps": self.step * self.conditions.timestep * 1e-3,
-            **({"extrapolation": self.extrapolation.results()} if self.extrapolation else {}),
+            **(
+                {"extrapolation": with_density(self.extrapolation.results(), self.sparsity)}
+                if self.extrapolation and self.sparsity
+                else {}
+            ),
+            **({"collected": self.collector.results()} if self.collector else {}),
         }
 
     def _advance(self) -> None:
@@ -185,7 +208,20 @@ class Simulation:
         if self.conditions.on_extrapolation == "stop" and worst is not None and worst.severity > largest:
             self._fail(f"{worst}, and --largest-extrapolation is {largest:g}")
 
+    def _collect(self) -> None:
+        """Keep the frame if the potential is among the least sure of it."""
+        if self.collector is None or self.step % self.collector.interval:
+            return
+        uncertainty, atom = self.collector.consider(self.atoms, self.step)
+        if uncertainty > self.collector.stop:
+            self._fail(
+                f"the uncertainty ({self.collector.measure}) of atom {atom} is {uncertainty:.3g} "
+                f"{self.collector.unit}, above --collect-stop {self.collector.stop:g}"
+            )
+
     def _fail(self, reason: str) -> None:
+        if self.collector:
+            self.collector.save()
         path = self.trajectory.path.with_name(self.trajectory.path.name + ".failed.xyz")
         frame = Atoms(self.atoms.numbers, self.atoms.positions, cell=self.atoms.cell, pbc=self.atoms.pbc)
         frame.set_momenta(self.atoms.get_momenta())
@@ -213,7 +249,7 @@ class Simulation:
         }
         if self.atoms.pbc.all():
             row["volume"] = float(self.atoms.get_volume())
-        row |= self._spread()
+        row |= self._spread() | self._distance()
         self.trajectory.write(self.atoms, self.step, row["time_fs"])
         new = not self.log.exists()
         with self.log.open("a", newline="", encoding="utf-8") as file:
@@ -233,6 +269,14 @@ class Simulation:
         energy, forces = (calculator.get_property(name, self.atoms) for name in ("energy_std", "forces_std"))
         return {"energy_std": energy, "largest_forces_std": float(np.linalg.norm(forces, axis=1).max())}
 
+    def _distance(self) -> dict[str, float]:
+        """How far the farthest atom is from the training set's features."""
+        if self.sparsity is None or self.sparsity.potential.density is None:
+            return {}
+        self.atoms.calc.get_property("feature_distance", self.atoms)
+        farthest = self.sparsity.add(self.atoms.numbers, self.atoms.calc.distance, self.step)
+        return {"largest_feature_distance": farthest.distance}
+
     def _conserved(self) -> float:
         """What exact integration would keep (eV); with Langevin's noise there is no such thing: the total energy."""
         if hasattr(self.dynamics, "get_conserved_energy"):
@@ -244,25 +288,9 @@ class Simulation:
         assert self._initial is not None
         return 1e3 * (self._conserved() - self._initial) / len(self.atoms)
 
-    def _conservation(self) -> dict[str, float]:
-        """Drift and fluctuation of the conserved energy over the whole log (meV/atom).
-
-        The drift is the slope of a straight line through the rows times the run's length: at any one moment the energy
-        of Verlet's scheme also swings by an amount that goes with the square of the timestep and does not add up.
-        """
-        with self.log.open(encoding="utf-8") as file:
-            rows = [(float(row["time_fs"]), float(row["change_meV_per_atom"])) for row in csv.DictReader(file)]
-        times, changes = np.array(rows).T
-        if len(rows) < 3:
-            return {"drift_meV_per_atom": float(changes[-1] - changes[0]), "fluctuation_meV_per_atom": 0.0}
-        slope, offset = np.polyfit(times - times[0], changes, 1)
-        swing = changes - offset - slope * (times - times[0])
-        return {
-            "drift_meV_per_atom": float(slope * (times[-1] - times[0])),
-            "fluctuation_meV_per_atom": float(swing.std()),
-        }
-
     def _save(self) -> None:
+        if self.collector:
+            self.collector.save()
         inner = {
             name: reduce(getattr, name.split("."), self.dynamics) for name in INNER_STATE[self.conditions.ensemble]
         }

@@ -16,9 +16,11 @@ from tqdm import tqdm
 from mlip.batch import AtomsBatch, Properties
 from mlip.data.write import to_atoms
 from mlip.model.committee import Spread, spread
+from mlip.model.density import Distance
 from mlip.model.evaluate import evaluate
 from mlip.model.extrapolation import ExtrapolationCount, WatchedFeatures
 from mlip.model.potential import Potential
+from mlip.model.sparsity import SparsityCount
 from mlip.preparation import require_known
 from mlip.structure import Structure
 from mlip.training.examples import Examples
@@ -38,6 +40,8 @@ def evaluate_structures(
     quiet: bool = True,
     spreads: Sequence[Spread] = (),
     extrapolation: ExtrapolationCount | None = None,
+    sparsity: SparsityCount | None = None,
+    distances: list[Distance] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], list[Properties]]:
     """Errors of all structures and of each group, and the predictions one by one.
 
@@ -45,7 +49,8 @@ def evaluate_structures(
     errors are those after the mean error of the energy per atom is taken from all energies, as where the zero of the
     labels is another one than the potential's; "all" then holds it as energy_shift_per_atom (eV). With the `spreads` of
     the structures (`committee_spreads`) the errors are also compared with these. `extrapolation` counts the atoms
-    outside of the training set's features on the way.
+    outside of the training set's features on the way, `sparsity` those where they are sparse; `distances` gets how far
+    they are.
 
     Raises:
         ValueError: no structure has that entry, or the potential does not know an element.
@@ -55,7 +60,7 @@ def evaluate_structures(
         known = sorted({name for structure in structures for name in structure.info})
         raise ValueError(f"--by {by}: no structure has that entry; found {', '.join(known) or 'none at all'}")
     examples = Examples(structures, potential.cutoff, potential.device)
-    watched = WatchedFeatures(potential) if extrapolation else None
+    watched = WatchedFeatures(potential) if extrapolation or sparsity else None
     predictions: list[Properties] = []
     bar = tqdm(total=len(structures), unit="structure", disable=quiet, dynamic_ncols=True)
     for chunk in examples.chunks():
@@ -65,6 +70,12 @@ def evaluate_structures(
         if extrapolation and watched:
             for number, outside in zip(chunk, watched.outside.split(sizes), strict=True):
                 extrapolation.add(structures[number].numbers, outside, structures[number].origin)
+        if sparsity and watched and watched.distance:
+            parts = watched.distance.split(sizes)
+            for number, distance in zip(chunk, parts, strict=True):
+                sparsity.add(structures[number].numbers, distance, structures[number].origin)
+            if distances is not None:
+                distances += parts
         predictions += _singles(predicted, sizes)
         bar.update(len(chunk))
     bar.close()
@@ -153,12 +164,16 @@ def committee_spreads(potential: Potential, structures: Sequence[Structure]) -> 
 
 
 def write_predictions(
-    path: Path, structures: Sequence[Structure], predictions: Sequence[Properties], spreads: Sequence[Spread] = ()
+    path: Path,
+    structures: Sequence[Structure],
+    predictions: Sequence[Properties],
+    spreads: Sequence[Spread] = (),
+    distances: Sequence[Distance] = (),
 ) -> None:
     """Write structures with their labels, and beside them mlip_energy, mlip_forces, mlip_energies, mlip_stress.
 
-    `spreads` add mlip_energy_std, mlip_forces_std and mlip_energies_std. The file is written whole or not at all; an
-    old one of that name stays until then.
+    `spreads` add mlip_energy_std, mlip_forces_std and mlip_energies_std, `distances` mlip_feature_distance. The file is
+    written whole or not at all; an old one of that name stays until then.
     """
     frames = []
     for number, (structure, predicted) in enumerate(zip(structures, predictions, strict=True)):
@@ -172,6 +187,8 @@ def write_predictions(
             atoms.info[PREFIX + "energy_std"] = float(spreads[number].energy[0])
             atoms.arrays[PREFIX + "forces_std"] = spreads[number].forces.double().numpy()
             atoms.arrays[PREFIX + "energies_std"] = spreads[number].atomic_energies.numpy()
+        if distances:
+            atoms.arrays[PREFIX + "feature_distance"] = distances[number].distance
         stress = predicted.stress[0].double().numpy()
         if np.isfinite(stress).all():
             atoms.info[PREFIX + "stress"] = stress.ravel()  # nine numbers, which every reader of extxyz takes

@@ -40,7 +40,8 @@ def add_extrapolation_options(parser: argparse.ArgumentParser) -> None:
         "--on-extrapolation",
         default="warn",
         metavar="WHAT",
-        help="features outside of the training set's: ignore, warn (a line at the end), stop (default: warn)",
+        help="features outside of the training set's: ignore, warn (a line at the end), stop; in md also collect "
+        "(default: warn)",
     )
     parser.add_argument(
         "--largest-extrapolation",
@@ -80,7 +81,9 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         write_predictions,
     )
     from mlip.model.checkpoint import load_potential
+    from mlip.model.density import Distance
     from mlip.model.extrapolation import ExtrapolationCount
+    from mlip.model.sparsity import SparsityCount, with_density
     from mlip.reading import read_options
     from mlip.training.metrics import table
 
@@ -96,8 +99,9 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     dtype = getattr(torch, options.dtype) if options.dtype else None
     potential = load_potential(options.potential, device=device_of(options.device), dtype=dtype)
     structures = read_structures(data.train, read_options(data, index=data.index))
-    extrapolation = ExtrapolationCount(potential, "structure")
+    extrapolation, sparsity = ExtrapolationCount(potential, "structure"), SparsityCount(potential, "structure")
     spreads = committee_spreads(potential, structures)
+    distances: list[Distance] = []
     results, predictions = evaluate_structures(
         potential,
         structures,
@@ -106,14 +110,16 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         quiet=options.quiet or options.json,
         spreads=spreads,
         extrapolation=extrapolation,
+        sparsity=sparsity,
+        distances=distances,
     )
     if options.output:
-        write_predictions(options.output, structures, predictions, spreads)
+        write_predictions(options.output, structures, predictions, spreads, distances)
     text, offset = table(results), results["all"].get("energy_shift_per_atom", 0.0)
     if options.shift:
         text += f"\nenergies after taking {1e3 * offset:+.2f} meV/atom from all of them"
-    text += f"\n{extrapolation.text()}"
-    found: dict[str, Any] = {**results, "extrapolation": extrapolation.results()}
+    text += f"\n{sparsity.text()}\n{extrapolation.text()}"
+    found: dict[str, Any] = {**results, "extrapolation": with_density(extrapolation.results(), sparsity)}
     if options.worst:
         worst = worst_structures(structures, predictions, options.worst, offset)
         return {**found, "worst": worst}, f"{text}\n{worst_table(worst)}"

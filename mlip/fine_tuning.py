@@ -21,6 +21,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.automatic import chosen_functions
 from mlip.elements import symbol, symbols
 from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
+from mlip.model.density import fitted_density
 from mlip.model.evaluate import evaluate
 from mlip.model.moments import Moments, moments_of
 from mlip.model.networks import AtomicNetworks, activation_of_layers, short_activation
@@ -147,7 +148,8 @@ def continued_potential(
 ) -> Potential:
     """A potential with the predictions of `start`, networks for new elements, and reference energies for the data.
 
-    `features` are those of each element's training atoms; `references` as `known_references` gives them.
+    `features` are those of each element's training atoms, and their density is that of the new potential; `references`
+    as `known_references` gives them.
     """
     hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
@@ -159,6 +161,7 @@ def continued_potential(
         [0.0] * len(descriptor.elements),
         repulsion=repulsion_of(config, descriptor),
         ranges=fitted_ranges(features),
+        density=fitted_density(features),
     ).to(train.device)
     seen = {z for z, values in zip(descriptor.elements, features, strict=True) if moments_of(values).atoms}
     take_over(potential, start, rescaled=seen if config.training.fine_tuning.scaling == "refit" else ())

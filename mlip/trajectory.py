@@ -1,7 +1,8 @@
-"""Trajectory files that can be cut back to a saved state, and the state itself."""
+"""Trajectory files that can be cut back to a saved state, the state itself, and what their log tells."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -34,7 +35,7 @@ class TrajectoryFile:
         self.frames = 0
 
     def write(self, atoms: Atoms, step: int, time_fs: float) -> None:
-        """Append the atoms with energy, forces, momenta, stress where there is one, and a committee's deviations."""
+        """Append the atoms with energy, forces, momenta, stress where there is one, and what else is known."""
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=dict(atoms.info))
         frame.set_momenta(atoms.get_momenta())
         frame.info |= {"step": step, "time_fs": time_fs}
@@ -46,6 +47,8 @@ class TrajectoryFile:
             frame.info["energy_std"] = found["energy_std"]
             for name in ("forces_std", "energies_std"):
                 frame.set_array(name, found[name])
+        if "feature_distance" in found:
+            frame.set_array("feature_distance", found["feature_distance"])
         frame.calc = SinglePointCalculator(frame, **results)
         if self.path.suffix == ".traj":
             with Trajectory(self.path, "a") as file:
@@ -76,6 +79,25 @@ class TrajectoryFile:
         else:
             os.truncate(self.path, size)
         self.frames = frames
+
+
+def conservation(log: Path) -> dict[str, float]:
+    """Drift and fluctuation of the conserved energy over a whole log (meV/atom).
+
+    The drift is the slope of a straight line through the rows times the run's length: at any one moment the energy
+    of Verlet's scheme also swings by an amount that goes with the square of the timestep and does not add up.
+    """
+    with log.open(encoding="utf-8") as file:
+        rows = [(float(row["time_fs"]), float(row["change_meV_per_atom"])) for row in csv.DictReader(file)]
+    times, changes = np.array(rows).T
+    if len(rows) < 3:
+        return {"drift_meV_per_atom": float(changes[-1] - changes[0]), "fluctuation_meV_per_atom": 0.0}
+    slope, offset = np.polyfit(times - times[0], changes, 1)
+    swing = changes - offset - slope * (times - times[0])
+    return {
+        "drift_meV_per_atom": float(slope * (times[-1] - times[0])),
+        "fluctuation_meV_per_atom": float(swing.std()),
+    }
 
 
 def save_state(path: Path, *, generator: Mapping[str, Any], **values: Any) -> None:

@@ -57,8 +57,8 @@ def test_the_command():
     assert set(found) == {"all", "extrapolation", "worst"} and len(found["worst"]) == 2
     lines = mlip(*command, "--quiet").out.splitlines()
     assert lines[3].startswith("energies after taking") and "training set's features" in lines[4]
-    assert lines[5] == "worst structures"
-    assert lines[6].strip().startswith(found["worst"][0]["structure"]) and len(lines) == 8
+    assert "training set's features" in lines[5] and lines[6] == "worst structures"
+    assert lines[7].strip().startswith(found["worst"][0]["structure"]) and len(lines) == 9
     assert refused(mlip("evaluate", alcu(), ALCU, "--worst", "-1"), "--worst is -1")
 
 

@@ -11,21 +11,26 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from jaxtyping import Float
+from torch import Tensor
 
 from mlip.batch import pair_vectors
 from mlip.device import device_of
 from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
 from mlip.model.committee import spread
+from mlip.model.density import Distance
 from mlip.model.evaluate import evaluate
 from mlip.model.extrapolation import WatchedFeatures, require_ranges, worst_of
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
+from mlip.model.sparsity import require_density
 from mlip.verlet import VerletList
 
 logger = logging.getLogger(__name__)
 
 ON_EXTRAPOLATION = ("ignore", "count", "warn", "stop")
+WATCHED = ("extrapolation", "feature_distance")
 DEVIATIONS = ("energy_std", "forces_std", "energies_std")  # what a committee has besides
 _VOIGT = [0, 4, 8, 5, 2, 1]  # xx, yy, zz, yz, xz, xy of a symmetric matrix
 
@@ -72,12 +77,14 @@ class MLIPCalculator(Calculator):
     look), "warn" (once, in the log), "stop" (raise `Extrapolated` beyond `largest_extrapolation`). The property of that
     name has how far each atom's worst function is outside, in widths of that function's range, 0 inside
     (`FeatureRanges.outside`); `outside` also has which function it is. With "ignore" it is computed when asked for.
+    So is the property feature_distance, how far each atom is from the training set's features, 1 for the farthest atom
+    there (`FeatureDensity`); `distance` also has which function has the largest share in it.
 
     Raises:
         ValueError: the potential cannot be read, the device is not there, or an element is unknown.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "extrapolation"]  # noqa: RUF012 (as ASE declares it)
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", *WATCHED]  # noqa: RUF012 (as ASE declares it)
     _atoms: Atoms | None = None  # made from the state when somebody asks for it
     _state: State | None = None
 
@@ -108,6 +115,7 @@ class MLIPCalculator(Calculator):
             raise ValueError(f"extrapolation is {extrapolation!r}; known: {', '.join(ON_EXTRAPOLATION)}")
         self.extrapolation, self.largest_extrapolation = extrapolation, largest_extrapolation
         self._outside: Outside | None = None  # of the last evaluation
+        self._distance: Distance | None = None
         self._warned = False
         if extrapolation == "stop":
             require_ranges(potential)
@@ -144,6 +152,7 @@ class MLIPCalculator(Calculator):
         assert atoms is not None, "without atoms there is nothing to calculate"
         self._atoms, self._state, self.results = None, State.of(atoms), {}
         self.results, self._outside = self._evaluate(self.pairs, atoms)
+        self._distance = None
         self.evaluations += 1
         if self._outside is not None:
             self.results["extrapolation"] = self._outside.severity
@@ -171,12 +180,13 @@ class MLIPCalculator(Calculator):
             if not allow_calculation:
                 return None
             self.results |= self._deviations(self.atoms)
-        if name == "extrapolation" and name not in self.results and self.atoms is not None:
+        if name in WATCHED and name not in self.results and self.atoms is not None:
             if not allow_calculation:
                 return None
-            self._outside = self._watched(self.atoms)
-            self.results[name] = self._outside.severity
+            self._watch(self.atoms)
         if name not in self.results:
+            if name == "feature_distance":
+                require_density(self.potential)
             raise PropertyNotImplementedError(f"{name} needs three periodic directions and a calculation")
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
@@ -192,6 +202,21 @@ class MLIPCalculator(Calculator):
             raise ValueError("extrapolation was not looked at; ask for the property, or give extrapolation='count'")
         return self._outside
 
+    @property
+    def distance(self) -> Distance:
+        """How far the atoms of the last evaluation are from the training set's features.
+
+        Raises:
+            ValueError: there was none, or nobody asked for the property feature_distance.
+        """
+        if self._distance is None:
+            raise ValueError("distances were not looked at; ask for the property feature_distance")
+        return self._distance
+
+    def features(self, atoms: Atoms) -> Float[np.ndarray, "N D"]:
+        """The symmetry functions' values at each atom."""
+        return self._watched(atoms)[0].double().cpu().numpy()
+
     def _judge(self, atoms: Atoms, outside: Outside) -> None:
         """Warn of atoms outside or stop, as asked."""
         if self.extrapolation not in ("warn", "stop"):
@@ -206,12 +231,19 @@ class MLIPCalculator(Calculator):
             logger.warning("the potential extrapolates: %s", worst)
             self._warned = True
 
-    def _watched(self, atoms: Atoms) -> Outside:
-        """The features of the atoms against the training set's."""
+    def _watch(self, atoms: Atoms) -> None:
+        """Compare the features of the atoms with the training set's."""
+        _, watched = self._watched(atoms)
+        self._outside, self._distance = watched.outside, watched.distance
+        self.results.setdefault("extrapolation", watched.outside.severity)
+        if watched.distance is not None:
+            self.results["feature_distance"] = watched.distance.distance
+
+    def _watched(self, atoms: Atoms) -> tuple[Tensor, WatchedFeatures]:
+        """The features of the atoms, and how they compare with the training set's."""
         batch = self.pairs.batch(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc).to(self.potential.device)
         watched = WatchedFeatures(self.potential)
-        watched.products(batch.numbers, batch.pairs, pair_vectors(batch).to(self.potential.dtype))
-        return watched.outside
+        return watched(batch.numbers, batch.pairs, pair_vectors(batch).to(self.potential.dtype)), watched
 
     def _deviations(self, atoms: Atoms) -> dict[str, Any]:
         """Standard deviations over the committee's members."""

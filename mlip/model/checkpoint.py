@@ -15,6 +15,7 @@ import torch
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
 from mlip.durable import write_whole
+from mlip.model.density import FeatureDensity
 from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.potential import Calibration, Potential
 from mlip.model.ranges import FeatureRanges
@@ -59,7 +60,9 @@ def load_content(path: str | Path) -> dict[str, Any]:
 def fingerprint(potential: Potential) -> str:
     """A hash of everything that makes a potential's predictions."""
     content = potential_content(potential)
-    plain = [value for name, value in content.items() if name not in ("state", "ranges") and value is not None]
+    plain = [
+        value for name, value in content.items() if name not in ("state", "ranges", "density") and value is not None
+    ]
     digest = hashlib.sha256(repr(plain).encode())
     for name, tensor in content["state"].items():
         digest.update(name.encode() + tensor.numpy().tobytes())
@@ -71,6 +74,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
     committee = {"members": potential.members, "calibration": list(potential.calibration)}
     return {
         **(committee if potential.members > 1 else {}),
+        **({} if potential.density is None else {"density": potential.density.tables()}),
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
@@ -99,6 +103,7 @@ def potential_from(content: dict[str, Any]) -> Potential:
         calibration=Calibration(*content.get("calibration", Calibration())),
         repulsion=repulsion_from(content.get("repulsion"), elements),
         ranges=FeatureRanges(**content["ranges"]) if "ranges" in content else None,
+        density=FeatureDensity(**content["density"]) if "density" in content else None,
     )
     potential.networks.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mlip.batch import AtomsBatch, pair_vectors, sum_per_structure
 from mlip.descriptors.backends import Featurizer, fastest
+from mlip.model.density import FeatureDensity
 from mlip.model.derivatives import forces_of
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Calibration, Potential
@@ -103,7 +104,7 @@ def members_of(potential: Potential, first: int, last: int) -> Potential:
 def committee_of(potentials: Sequence[Potential]) -> Potential:
     """Potentials as one committee, which shares its weights with them; members of committees become members of it.
 
-    Its ranges of features are those of all training sets together.
+    Its ranges of features are those of all training sets together; it knows their density if they are the same.
 
     Raises:
         ValueError: they differ in more than their weights.
@@ -125,7 +126,14 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
     networks = [network for potential in potentials for network in potential.networks.networks]
     made = _with_networks(first, networks, sum(potential.members for potential in potentials))
     made.ranges = reduce(FeatureRanges.with_those_of, (potential.ranges for potential in potentials))
+    made.density = first.density if all(_same(first.density, other.density) for other in potentials[1:]) else None
     return made
+
+
+def _same(one: FeatureDensity | None, other: FeatureDensity | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(torch.equal(table, other.tables()[name]) for name, table in one.tables().items())
 
 
 def _facts(potential: Potential) -> dict[str, object]:

@@ -13,18 +13,23 @@ from torch import Tensor
 from mlip.descriptors.backends import fastest
 from mlip.descriptors.operation import Products
 from mlip.elements import symbol
+from mlip.model.density import Distance
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
 from mlip.structure import CHEMICAL_ELEMENTS
 
 
 class WatchedFeatures:
-    """The potential's features from the fastest backend; `outside` tells of the last ones which atoms extrapolate."""
+    """The potential's features from the fastest backend; `outside` tells of the last ones which atoms extrapolate.
+
+    `distance` tells how far they are from the training set's, None if the potential does not know their density.
+    """
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
         self.backend = fastest(potential.descriptor, potential.device)
         self.outside = Outside.of(0)
+        self.distance: Distance | None = None
 
     def __call__(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Features, differentiable by the pair vectors."""
@@ -37,7 +42,9 @@ class WatchedFeatures:
         return made
 
     def _watched(self, features: Tensor, numbers: Tensor) -> Tensor:
-        self.outside = self.potential.ranges.outside(features, self.potential.element_of(numbers))
+        element, density = self.potential.element_of(numbers), self.potential.density
+        self.outside = self.potential.ranges.outside(features, element)
+        self.distance = None if density is None else density.distances(features, element)
         return features
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbols
+from mlip.model.density import FeatureDensity
 from mlip.model.networks import AtomicNetworks
 from mlip.model.ranges import FeatureRanges, unknown_ranges
 from mlip.model.repulsion import ZBL
@@ -36,13 +37,14 @@ class Potential(nn.Module):
     committee has several networks for each element, and its energies are their mean; `calibration` is what the standard
     deviations over its members are multiplied with.
     `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies. `ranges` are those of
-    the training set's features, unknown unless given; they tell where the potential extrapolates.
+    the training set's features, unknown unless given; they tell where the potential extrapolates, as does their
+    `density`, if there is one.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 
     Raises:
         ValueError: `reference_energies` has not one number for each element, the repulsion is for other elements or
-            reaches beyond the descriptor's cutoff, or the ranges are for other elements or functions.
+            reaches beyond the descriptor's cutoff, or the ranges or the density are for other elements or functions.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Potential(nn.Module):
         calibration: Calibration | None = None,
         repulsion: ZBL | None = None,
         ranges: FeatureRanges | None = None,
+        density: FeatureDensity | None = None,
     ) -> None:
         super().__init__()
         if len(reference_energies) != len(descriptor.elements):
@@ -72,8 +75,14 @@ class Potential(nn.Module):
                 f"the ranges are a table of {tuple(ranges.lowest.shape)}; expected {tuple(scaling.shift.shape)}, "
                 "a row for each element and a column for each function"
             )
+        if density is not None and density.mean.shape != scaling.shift.shape:
+            raise ValueError(
+                f"the density is of a table of {tuple(density.mean.shape)}; expected {tuple(scaling.shift.shape)}, "
+                "a row for each element and a column for each function"
+            )
         self.scaling = scaling
         self.ranges = ranges or unknown_ranges(*scaling.shift.shape)
+        self.density = density
         self.networks = networks
         self.energy_scale = energy_scale
         self.anchored = anchored

@@ -16,7 +16,7 @@ from mlip.model.checkpoint import POTENTIAL_FILE, load_content, load_potential
 from mlip.model.potential import Potential
 from mlip.preparation import Parts, read_parts
 from mlip.run import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
-from mlip.training.loop import METRICS_FILE
+from mlip.training.saving import METRICS_FILE
 
 
 @dataclass(frozen=True)
