@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mlip.agreement import require_one_config, require_same
 from mlip.arithmetic import arithmetic
 from mlip.assembly import make_potential, plan_of
@@ -19,7 +17,7 @@ from mlip.claim import Claim
 from mlip.config import Config
 from mlip.configfile import as_yaml, descriptor_yaml, load_config
 from mlip.data.split import write_split
-from mlip.device import configure_cpu, device_of
+from mlip.device import configure_cpu
 from mlip.durable import write_whole
 from mlip.featurization import features_by_element, kept_features, report_redundancy
 from mlip.fine_tuning import continued_potential

@@ -16,9 +16,9 @@ and an epoch of N structures, of which every rank reads all D bytes where they a
     l      the largest matrix's part of s
     r,n,t  bytes per second that a rank checks and unpacks, that a node reads, that the file system gives to all nodes
 
-Only c B/p I, s max(1/p, l) and T_io's last term know p for the better. All else bounds the speedup as in Amdahl's law (AFIPS 1967).
-Not in the model: ranks that wait for one that is late by chance, overlap of communication and work (mlip has none),
-validation, checkpoints, and how many epochs a larger batch needs.
+Only c B/p I, s max(1/p, l) and T_io's last term know p for the better. All else bounds the speedup as in Amdahl's law
+(AFIPS 1967). Not in the model: ranks that wait for one that is late by chance, overlap of communication and work (mlip
+has none), validation, checkpoints, and how many epochs a larger batch needs.
 """
 
 from __future__ import annotations
