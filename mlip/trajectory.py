@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import Trajectory, write
+
+from mlip.archives import require_honest_zip
 
 
 class TrajectoryFile:
@@ -94,8 +95,9 @@ def load_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; there is no run to go on with. Leave --restart away to begin one")
     try:
+        require_honest_zip(path)
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             values = dict(file)
         return {**values, "generator": json.loads(str(values["generator"]))}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy, zipfile and JSON fail in many ways
         raise ValueError(f"{path}: no saved state of a run, or damaged ({error}). Begin a new run") from error

@@ -72,7 +72,11 @@ def soak(name: str, atoms: Atoms, run: str, conditions: Conditions, steps: int, 
         result |= simulation.run(steps, quiet=quiet)
     except Unphysical as reason:
         assert simulation.extrapolation is not None
-        result |= {"steps": simulation.step, "stopped": str(reason), "extrapolation": simulation.extrapolation.results()}
+        result |= {
+            "steps": simulation.step,
+            "stopped": str(reason),
+            "extrapolation": simulation.extrapolation.results(),
+        }
     return result | of_log(output, len(atoms)) | of_frames(output)
 
 

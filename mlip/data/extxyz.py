@@ -18,7 +18,7 @@ from ase.io.formats import filetype
 from mlip.data.labels import find_key, listing, looks_like
 from mlip.data.options import SIGNS, Factors, ReadOptions, unit_factors
 from mlip.data.selection import parse_index, selected
-from mlip.data.xyz_frames import read_frames
+from mlip.data.xyz_frames import DIGITS, read_frames
 from mlip.structure import Structure
 
 log = logging.getLogger("mlip.data")
@@ -94,7 +94,9 @@ def _check_columns(path: Path) -> None:
                     "them. Name them there, or set data.format=md17_xyz for element, position and force"
                 )
             continue
-        named = sum(int(width) for width in match.group(1).split(":")[2::3] if width.isdecimal())
+        named = sum(
+            int(width) for width in match.group(1).split(":")[2::3] if width.isdecimal() and len(width) <= DIGITS
+        )
         for offset, count in enumerate(columns):
             if count != named:
                 raise ValueError(

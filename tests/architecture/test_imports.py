@@ -17,6 +17,7 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
+    ["archives", "messages"],
     ["structure", "units", "config", "device", "trajectory", "ensembles", "kernels", "gpu"],
     ["elements"],
     ["configreference"],

@@ -1,0 +1,18 @@
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from fuzz.guard import CASES, LONG
+
+settings.register_profile(
+    "fuzz", deadline=None, derandomize=not LONG, database=None, print_blob=True, report_multiple_bugs=True,
+    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],  # shrinking what takes ten seconds would take hours
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def count(request):
+    """Print how many cases there were, and of what kind, at the end."""
+    yield
+    total = sum(CASES.values())
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nhostile input: {total} cases, {CASES['refused']} refused, {CASES['result']} read")
