@@ -14,7 +14,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def require_possible(path: Path, claimed: int, stored: int) -> None:
         )
 
 
-def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
+def open_text(path: Path, encoding: str, errors: str = "strict") -> io.TextIOWrapper:
     """A text file, compressed (.gz, .bz2, .xz) or not, that raises a ValueError where it unpacks to too much."""
     if path.suffix not in OPENERS:
         return path.open(encoding=encoding, errors=errors)

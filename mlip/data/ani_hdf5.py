@@ -61,6 +61,8 @@ def _load(
     """Each molecule of which something is wanted, with the places of the wanted geometries; and the order of all."""
     groups = _molecule_groups(path, file)
     energy_key, forces_key = _label_keys(path, groups, options)
+    for group in groups:  # before anything is made that is as long as they say
+        _require_written(path, group[_first(group, POSITIONS)])
     counts = [group[_first(group, POSITIONS)].shape[0] for group in groups]
     wanted = _numbering(path, groups, counts)[selected(options.index, sum(counts), path.name)]
     chosen = np.sort(wanted)
@@ -144,12 +146,17 @@ def _conformers(path: Path, group: h5py.Group, energy_key: str | None, forces_ke
 
 
 def _array(path: Path, group: h5py.Group, key: str) -> np.ndarray:
-    """A dataset; one that was never written would be read as zeros of any size."""
+    """A dataset; one that was never written would be read as zeros of any size, so that is refused."""
     item = group[key]
     if not isinstance(item, h5py.Dataset):
         raise ValueError(f"{_origin(path, group)}: '{key}' is a group; expected a dataset")
-    require_possible(path, item.size * item.dtype.itemsize, item.id.get_storage_size())
+    _require_written(path, item)
     return np.asarray(item[()])
+
+
+def _require_written(path: Path, item: h5py.Dataset) -> None:
+    """See that a dataset is in the file about as large as it says."""
+    require_possible(path, item.size * item.dtype.itemsize, item.id.get_storage_size())
 
 
 def _numbers(origin: str, species: np.ndarray) -> np.ndarray:

@@ -207,7 +207,8 @@ def _structure(
         forces = _numbers(origin, keys["forces"], labels["forces"], [(len(atoms), 3)]) * factors.forces
     if "stress" in labels and atoms.pbc.all():
         stress = _matrix(origin, keys["stress"], labels["stress"]) * SIGNS[options.stress_positive] * factors.stress
-    volume = abs(np.linalg.det(cell))
+    with np.errstate(all="ignore"):  # of a cell that is not finite, which Structure reports
+        volume = abs(np.linalg.det(cell))
     if "virial" in labels and atoms.pbc.all() and volume > 0:  # a flat cell is an error that Structure reports
         virial = _matrix(origin, keys["virial"], labels["virial"]) * SIGNS[options.virial_positive] * factors.energy
         stress = virial / volume

@@ -2,6 +2,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from fuzz.guard import CASES, LONG
+from fuzz.samples import molecules, periodic
+from mlip.batch import to_batch
 
 settings.register_profile(
     "fuzz", deadline=None, derandomize=not LONG, database=None, print_blob=True, report_multiple_bugs=True,
@@ -11,7 +13,9 @@ settings.register_profile(
 
 @pytest.fixture(scope="session", autouse=True)
 def count(request):
-    """Print how many cases there were, and of what kind, at the end."""
+    """Compile kernels before there is a clock; print how many cases there were, and of what kind, at the end."""
+    for structure in (*periodic(), *molecules()):
+        to_batch(structure, 5.0)
     yield
     total = sum(CASES.values())
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

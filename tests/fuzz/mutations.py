@@ -80,7 +80,7 @@ def line(content, share, value):
         lines[:i] + lines[i + 1 :],
         lines[:i] + [lines[i]] * 2 + lines[i + 1 :],
         lines[:i] + lines[i + 1 :] + [lines[i]],
-        lines[:i] + [(WORDS + VALUES)[value % len(WORDS + VALUES)]] + lines[i + 1 :],
+        [*lines[:i], (WORDS + VALUES)[value % len(WORDS + VALUES)], *lines[i + 1 :]],
     )
     return b"\n".join(what[value % 4])
 

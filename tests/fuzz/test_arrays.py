@@ -70,31 +70,33 @@ CHANGE = st.one_of(
 LEFT_OUT = st.sets(st.integers(0, 3), max_size=2)
 
 
-@cases(50, 2000)
+@cases(50, 1200)
 @given(kind=st.sampled_from(sorted(NPZ)), changes=st.tuples(*[CHANGE] * 4), left_out=LEFT_OUT)
 def test_npz_arrays(folder, kind, changes, left_out):
     path = folder / "arrays.npz"
     arrays = {
-        name: array_of(n, change) for n, (name, change) in enumerate(zip(NPZ[kind], changes)) if n not in left_out
+        name: array_of(n, change)
+        for n, (name, change) in enumerate(zip(NPZ[kind], changes, strict=False))
+        if n not in left_out
     }
     np.savez(path, **arrays)
     calm(lambda: read(path, UNITS), path.name)
 
 
-@cases(50, 2000)
+@cases(50, 1200)
 @given(changes=st.tuples(*[CHANGE] * 4), left_out=LEFT_OUT, nested=st.booleans())
 def test_hdf5_arrays(folder, changes, left_out, nested):
     path = folder / "arrays.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("a/b") if nested else file
-        for n, (name, change) in enumerate(zip(HDF5, changes)):
+        for n, (name, change) in enumerate(zip(HDF5, changes, strict=False)):
             if n not in left_out:
                 value = array_of(n, change)
                 group[name] = np.zeros(value.shape, "S4") if value.dtype.kind in "UOMV" else value
     calm(lambda: read(path, UNITS), path.name)
 
 
-@cases(60, 2400)
+@cases(60, 1600)
 @given(name=st.sampled_from(["molecules.npz", "rmd17.npz", "molecules.h5"]), changes=BINARY)
 def test_bytes(folder, name, changes):
     path = folder / name
@@ -102,7 +104,7 @@ def test_bytes(folder, name, changes):
     calm(lambda: read(path, UNITS), name)
 
 
-@cases(20, 800)
+@cases(20, 600)
 @given(changes=BINARY)
 def test_states_of_dynamics(folder, changes):
     path = folder / "md.xyz.restart.npz"
@@ -111,7 +113,7 @@ def test_states_of_dynamics(folder, changes):
     calm(lambda: load_state(path), path.name)
 
 
-@cases(20, 400)
+@cases(20, 200)
 @given(
     header=st.binary(max_size=80),
     shape=st.sampled_from(["(1000000000000, 9, 3)", "(-1,)", "(10**12,)", "4", "((4,),)", "(True, 9)"]),

@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     return path
 
 
-@cases(80, 3200)
+@cases(80, 2600)
 @given(content=st.sampled_from([SMALL, SMALL, reference_yaml()]), changes=TEXT)
 def test_yaml(folder, content, changes):
     path = folder / "config.yaml"
@@ -52,7 +52,7 @@ def load_text(folder, text):
     return load_config(folder / "again.yaml")
 
 
-@cases(60, 1600)
+@cases(60, 1000)
 @given(changes=TEXT)
 def test_checks(folder, changes):
     """All that `mlip check` does."""
@@ -70,7 +70,7 @@ values = st.one_of(
 )
 
 
-@cases(40, 1200)
+@cases(40, 700)
 @given(overrides=st.lists(st.tuples(keys, values).map("=".join), min_size=1, max_size=3))
 def test_overrides(folder, overrides):
     path = folder / "small.yaml"

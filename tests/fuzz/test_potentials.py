@@ -30,7 +30,7 @@ def whole(name):
     return (ethanol() / name).read_bytes()
 
 
-@cases(60, 2400)
+@cases(60, 1600)
 @given(changes=BINARY)
 def test_bytes_of_potentials(folder, changes):
     path = folder / "potential.pt"
@@ -38,7 +38,7 @@ def test_bytes_of_potentials(folder, changes):
     calm(lambda: load_potential(path), path.name)
 
 
-@cases(20, 600)
+@cases(20, 400)
 @given(changes=BINARY)
 def test_bytes_of_trainings(folder, changes):
     path = folder / "training.pt"
@@ -46,7 +46,7 @@ def test_bytes_of_trainings(folder, changes):
     calm(lambda: load(path, TRAINING), path.name)
 
 
-@cases(20, 600)
+@cases(20, 400)
 @given(changes=BINARY)
 def test_bytes_of_the_pickle_within(folder, changes):
     """Whatever the zip's check sums say, the pickle in it is read with care."""
@@ -65,7 +65,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-@cases(60, 2400)
+@cases(60, 1600)
 @given(data=st.data())
 def test_values_in_potentials(folder, data):
     """Any value of the content, at any depth, is another or is missing."""
@@ -99,7 +99,7 @@ def n2p2():
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".data", ".nn")}
 
 
-@cases(60, 2400)
+@cases(60, 1600)
 @given(name=st.sampled_from(["input.nn", "input.nn", "input.nn", "scaling.data", "weights.006.data"]), changes=TEXT)
 def test_folders_of_n2p2(folder, name, changes):
     folder = folder / "n2p2"

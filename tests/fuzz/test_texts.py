@@ -35,7 +35,7 @@ def test_the_samples_are_whole(folder, name):
     assert len(read(folder / name, UNITS)) >= 1
 
 
-@cases(160, 7200)
+@cases(160, 5200)
 @given(name=st.sampled_from(KINDS), changes=TEXT)
 def test_texts(folder, name, changes):
     path = folder / name
@@ -43,7 +43,7 @@ def test_texts(folder, name, changes):
     calm(lambda: read(path, UNITS), name)
 
 
-@cases(40, 1600)
+@cases(40, 1200)
 @given(name=st.sampled_from(["packed.xyz.gz", "periodic.xyz", "start.traj", "POSCAR"]), changes=BINARY)
 def test_bytes(folder, name, changes):
     path = folder / name
@@ -51,7 +51,7 @@ def test_bytes(folder, name, changes):
     calm(lambda: read(path, UNITS), name)
 
 
-@cases(30, 1200)
+@cases(30, 1000)
 @given(name=st.sampled_from(["start.traj", "periodic.xyz", "POSCAR"]), changes=st.one_of(TEXT, BINARY))
 def test_starts_of_dynamics(folder, name, changes):
     path = folder / name
