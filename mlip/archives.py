@@ -12,6 +12,7 @@ import io
 import lzma
 import math
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+UNPACKING = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError, TypeError)
 ALWAYS = 64 << 20  # bytes that any file may unpack to
 TIMES = 30  # how many times its own size a larger one may; text of coordinates takes 2 to 6
 
@@ -46,7 +48,7 @@ def open_text(path: Path, encoding: str, errors: str = "strict") -> io.TextIOWra
     if path.suffix not in OPENERS:
         return path.open(encoding=encoding, errors=errors)
     inner = OPENERS[path.suffix](path, mode="rb")
-    return io.TextIOWrapper(io.BufferedReader(_Within(path, inner)), encoding=encoding, errors=errors)
+    return io.TextIOWrapper(io.BufferedReader(_Within(path, inner), 1 << 20), encoding=encoding, errors=errors)
 
 
 def require_honest_zip(path: Path) -> None:
@@ -60,7 +62,11 @@ def require_honest_zip(path: Path) -> None:
         require_possible(path, sum(item.file_size for item in archive.infolist()), path.stat().st_size)
         for item in archive.infolist():
             if item.filename.endswith(".npy"):
-                _require_honest_array(path, archive, item)
+                try:
+                    _require_honest_array(path, archive, item)
+                except UNPACKING as error:
+                    name = item.filename[:-4]
+                    raise ValueError(f"{path}: array '{name}' cannot be read ({error}). Copy the file again") from error
 
 
 def _require_honest_array(path: Path, archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> None:

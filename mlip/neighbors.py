@@ -78,8 +78,8 @@ def _require_reasonable(atoms: int, box: np.ndarray, margin: np.ndarray, cutoff:
     looked_at = float(np.prod(np.where(margin > 0, 2 * margin + np.minimum(1, 2 * margin), 1.0)))  # cells
     if atoms * atoms * looked_at > max(MOST_TRIALS, MOST_PER_ATOM * atoms):
         raise ValueError(
-            f"about {looked_at:.2g} images of a cell with {atoms} atoms are within the cutoff of {cutoff} Å; expected a "
-            f"cell that is neither tiny nor nearly flat, not {box.tolist()}. Check its unit and pbc, or reduce it "
+            f"about {looked_at:.2g} images of a cell with {atoms} atoms are within the cutoff of {cutoff} Å; expected "
+            f"a cell that is neither tiny nor nearly flat, not {box.tolist()}. Check its unit and pbc, or reduce it "
             "(ase.build.niggli_reduce)"
         )
 

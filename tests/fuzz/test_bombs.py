@@ -217,7 +217,7 @@ def test_a_weight_that_is_no_number(tmp_path):
     name = next(name for name in content["state"] if name.startswith("networks"))
     content["state"][name].view(-1)[0] = torch.nan
     torch.save(content, tmp_path / "nan.pt")
-    with pytest.raises(ValueError, match=r"nan\.pt: .* a weight is not a finite number"):
+    with pytest.raises(ValueError, match=r"nan\.pt: .*a weight is not a finite number"):
         load_potential(tmp_path / "nan.pt")
 
 

@@ -68,7 +68,7 @@ def test_nearly_singular_cells_are_refused(height):
 
 def test_a_skewed_cell_is_its_reduced_self():
     cell = np.diag([4.0, 4.1, 4.2])
-    skewed = [*cell, [0, 0, 0], [5 * 4.0, 0, 0], [0, -3 * 4.1, 0]]
+    skewed = cell + np.array([[0.0, 0, 0], [5 * 4.0, 0, 0], [0, -3 * 4.1, 0]])
     energies = [
         with_potential(Atoms("Al", cell=one, pbc=True), alcu(), dtype="float64").get_potential_energy()
         for one in (cell, skewed)
@@ -80,7 +80,7 @@ def test_a_skewed_cell_is_its_reduced_self():
 def test_coincident_atoms_are_named(distance):
     atoms = molecule()
     atoms.positions[3] = atoms.positions[4] + [0, 0, distance]
-    with pytest.raises(OverlappingAtoms, match="atoms 3 and 4 are .* apart"):
+    with pytest.raises(OverlappingAtoms, match=r"atoms 3 and 4 are .* apart"):
         with_potential(atoms).get_forces()
 
 
