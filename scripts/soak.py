@@ -4,19 +4,19 @@
     mlip train configs/mlearn_si.yaml data.train=mlearn_si/train.xyz data.test=mlearn_si/test.xyz
     python scripts/soak.py --ethanol runs/ethanol --silicon runs/mlearn_si --folder soak
 
-Both go the way of `mlip md`, with its watch for forces, drift and extrapolation. Ethanol starts from the first geometry of
-`data/ethanol_xtb.npz`, silicon from 2 x 2 x 2 cubic cells of diamond with a lattice constant of 5.43 Å, both with velocities
-of 300 K. Recorded are
+Both go the way of `mlip md`, with its watch for forces, drift and extrapolation. Ethanol starts from the first geometry
+of `data/ethanol_xtb.npz`, silicon from 2 x 2 x 2 cubic cells of diamond with a lattice constant of 5.43 Å, both with
+velocities of 300 K. Recorded are
 
-  drift            of the conserved energy: the slope of a straight line through it times the length (meV/atom), and what
-                   it swings around that line
+  drift            of the conserved energy: the slope of a straight line through it times the length (meV/atom), and
+                   what it swings around that line
   temperature      mean, deviation, lowest and highest of the frames (K)
   volume           mean and deviation of the frames (Å³/atom), for silicon
   bonds            in how many frames atoms are bonded otherwise than at the start (1.3 times the sum of covalent radii)
   extrapolation    steps in which an atom is outside of the training set's features, and the worst
 
-The trajectories stay in the folder; `soak.json` there has every figure. A run that leaves physics is recorded as such, with
-its step and reason, and makes the exit status 1.
+The trajectories stay in the folder; `soak.json` there has every figure. A run that leaves physics is recorded as such,
+with its step and reason, and makes the exit status 1.
 """
 
 from __future__ import annotations

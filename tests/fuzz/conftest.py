@@ -7,7 +7,7 @@ from mlip.batch import to_batch
 
 settings.register_profile(
     "fuzz", deadline=None, derandomize=not LONG, database=None, print_blob=True, report_multiple_bugs=True,
-    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],  # shrinking what takes ten seconds would take hours
+    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
 
 

@@ -62,8 +62,10 @@ def test_checks(folder, changes):
 
 
 keys = st.sampled_from([
-    "run.dir", "data", "data.train", "model.descriptor.0.count", "model.descriptor.0.cutoff", "training.epochs", "model.networks.hidden",
-    "a.b.c", "", ".", "model.descriptor.9.count", "model..x", "training.optimizer.name", "training.batch_size", "data.index",
+    "run.dir", "data", "data.train", "model.descriptor.0.count", "model.descriptor.0.cutoff", "training.epochs",
+    "model.networks.hidden",
+    "a.b.c", "", ".", "model.descriptor.9.count", "model..x", "training.optimizer.name", "training.batch_size",
+    "data.index",
 ])  # fmt: skip
 values = st.one_of(
     st.sampled_from([value.decode("latin-1") for value in VALUES + WORDS]), st.text(max_size=20), st.integers().map(str)
