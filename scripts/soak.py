@@ -88,7 +88,8 @@ def of_log(output: Path, atoms: int) -> dict[str, Any]:
     temperature = np.array([float(row["temperature"]) for row in rows])
     result = {
         "temperature": {
-            "mean": temperature.mean(), "std": temperature.std(), "lowest": temperature.min(), "highest": temperature.max()
+            "mean": temperature.mean(), "std": temperature.std(),
+            "lowest": temperature.min(), "highest": temperature.max(),
         }
     }  # fmt: skip
     if "volume" in rows[0]:
