@@ -22,7 +22,7 @@ def read_start(path: str | Path) -> Atoms:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is a folder, an empty file, or nothing that ASE reads; or what it holds is no structure: no atoms,
+        ValueError: it is a folder, an empty file, or nothing that ASE reads; or it has no atoms,
             an unknown element, a number that is not finite, or a periodic direction without a lattice vector.
     """
     from ase import Atoms
