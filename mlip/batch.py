@@ -65,7 +65,10 @@ def to_batch(structure: Structure, cutoff: float) -> tuple[AtomsBatch, Propertie
         OverlappingAtoms: two atoms lie on top of each other; the message names the structure and the atoms.
     """
     positions, cell = structure.positions.astype(np.float64), structure.cell.astype(np.float64)
-    pairs, shifts, distances = neighbor_pairs(positions, cell, structure.pbc, cutoff, torch.get_num_threads())
+    try:
+        pairs, shifts, distances = neighbor_pairs(positions, cell, structure.pbc, cutoff, torch.get_num_threads())
+    except ValueError as error:
+        raise ValueError(f"{structure.origin}: {error}") from error
     if len(distances) and distances.min() < CLOSEST:
         center, neighbor = pairs[:, distances.argmin()]
         raise OverlappingAtoms(

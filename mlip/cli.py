@@ -26,6 +26,7 @@ from mlip import evaluation_command as evaluation
 from mlip import exchange_command as exchange
 from mlip.evaluation_command import add_device_options, add_extrapolation_options, use_threads
 from mlip.inspection import Command
+from mlip.messages import shown
 from mlip.report import command as report
 from mlip.stopping import Stopped, StopSignals, exit_status, stopping_at_once
 from mlip.studies import commands as studies
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, MemoryError) as error:
         if os.environ.get(DEBUG):
             raise
-        print(f"mlip: error: {error or type(error).__name__}", file=sys.stderr)
+        print(f"mlip: error: {shown(str(error)) or type(error).__name__}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("mlip: interrupted", file=sys.stderr)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mlip.config import Config, Data
 from mlip.configreference import models_of, tags_of
 
+LARGEST_FILE, LARGEST_COUNT = 1_000_000, 200_000  # bytes and values: several thousand functions listed one by one
 DATA_SUFFIXES = (".npz", ".xyz", ".extxyz", ".h5", ".hdf5", ".data", ".traj", ".db")
 
 
@@ -52,8 +53,12 @@ def read_yaml(path: str | Path, kind: str, cure: str) -> Any:
         raise ValueError(f"{path}: this is a folder; expected a {kind}")
     if not path.is_file():
         raise ValueError(f"{path}: no such {kind}. {cure}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(
+            f"{path}: {path.stat().st_size} bytes; a {kind} has at most {LARGEST_FILE}. Is it another file?"
+        )
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
 
@@ -100,7 +105,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ValueError(f"'{override}' is no override; expected key.path=value, such as training.epochs=50")
     try:
         value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ValueError(f"'{override}': the value is not valid YAML: {error}") from error
     *parents, last = path.split(".")
     place: Any = values
@@ -171,6 +176,10 @@ def _plain_values(value: Any) -> Any:
 class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice and takes words as words: 1e-3 is a number, off, no and 20:30 are text."""
 
+    def construct_document(self, node: yaml.Node) -> Any:
+        _count(node, {})
+        return super().construct_document(node)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -179,6 +188,23 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.YAMLError(f"key '{key.value}' stands twice, again{key.start_mark}")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, with every alias written out.
+
+    Raises:
+        yaml.YAMLError: they are more than a config has, or without end.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = LARGEST_COUNT  # of a node that holds itself
+        parts = [part for value in node.value for part in (value if isinstance(value, tuple) else (value,))]
+        known[id(node)] = 1 + sum(_count(part, known) for part in parts if isinstance(part, yaml.Node))
+    if known[id(node)] > LARGEST_COUNT:
+        raise yaml.YAMLError(f"more than {LARGEST_COUNT} values with all aliases (*name) written out{node.start_mark}")
+    return known[id(node)]
 
 
 class _Dumper(yaml.SafeDumper):

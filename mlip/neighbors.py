@@ -17,6 +17,7 @@ if has_kernels():
 
 FARTHEST = 1e9  # Å; beyond it float64 does not resolve a distance to 1e-7 Å
 DIRECT = 64  # atoms; trying each pair of so few costs less than a grid
+MOST_TRIALS, MOST_PER_ATOM = 1e7, 2e4  # pairs to try: below a second, and ten times what a cutoff of 12 Å needs
 ATOMS_PER_THREAD = 500  # below this, starting a thread costs more than it saves
 
 PairsShiftsDistances = tuple[Int[np.ndarray, "2 P"], Float[np.ndarray, "P 3"], Float[np.ndarray, "P"]]
@@ -66,9 +67,21 @@ def neighbor_pairs(
     # Lattice vectors within which a neighbor is found, with room for the rounding of fractional coordinates.
     margin = cutoff * np.linalg.norm(inverse, axis=0)
     margin = margin + 1e-10 * (1 + margin + farthest * np.abs(inverse).sum(axis=0))
+    _require_reasonable(len(positions), box, np.where(pbc, margin, 0.0), cutoff)
     if len(positions) <= DIRECT:
         return kernels.direct(positions, box, inverse, np.where(pbc, margin, 0.0), limit, centers)
     return _by_grid(positions, box, inverse, margin, pbc, limit, threads, centers)
+
+
+def _require_reasonable(atoms: int, box: np.ndarray, margin: np.ndarray, cutoff: float) -> None:
+    """See that not too many images of the cell are within the cutoff; margin is 0 along open directions."""
+    looked_at = float(np.prod(np.where(margin > 0, 2 * margin + np.minimum(1, 2 * margin), 1.0)))  # cells
+    if atoms * atoms * looked_at > max(MOST_TRIALS, MOST_PER_ATOM * atoms):
+        raise ValueError(
+            f"about {looked_at:.2g} images of a cell with {atoms} atoms are within the cutoff of {cutoff} Å; expected "
+            f"a cell that is neither tiny nor nearly flat, not {box.tolist()}. Check its unit and pbc, or reduce it "
+            "(ase.build.niggli_reduce)"
+        )
 
 
 def _inverse(box: np.ndarray) -> np.ndarray:

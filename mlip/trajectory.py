@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import Trajectory, write
 
+from mlip.archives import require_honest_zip
 from mlip.durable import write_whole
 
 
@@ -116,8 +116,9 @@ def load_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; there is no run to go on with. Leave --restart away to begin one")
     try:
+        require_honest_zip(path)
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             values = dict(file)
         return {**values, "generator": json.loads(str(values["generator"]))}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy, zipfile and JSON fail in many ways
         raise ValueError(f"{path}: no saved state of a run, or damaged ({error}). Begin a new run") from error

@@ -15,6 +15,7 @@ CutoffName = Literal[
     "hard", "cosine", "tanh", "tanh_normalized", "exponential", "polynomial_1", "polynomial", "polynomial_3",
     "polynomial_4",
 ]  # fmt: skip
+MOST, MOST_ANGULAR = 1000, 100  # beyond any use; a slip of a digit must not fill the memory
 INNER_CUTOFF = "Å, up to which the cutoff function is 1; not for hard, tanh and tanh_normalized"
 
 
@@ -35,7 +36,7 @@ class RadialSet(SetOfFunctions):
     """Radial functions (G2) for every neighbor element."""
 
     set: Literal["radial"]
-    count: int = Field(24, ge=1, description="number of radial shells")
+    count: int = Field(24, ge=1, le=MOST, description="number of radial shells")
     start: float = Field(0.8, ge=0, description="first shell, Å")
     eta: float | None = Field(None, ge=0, description="1/Å²; null: one over the spacing squared")
     spacing: Literal["even", "log", "inverse"] = Field(
@@ -47,7 +48,7 @@ class LogNormalSet(SetOfFunctions):
     """Gaussians in ln r, evenly spaced there, for every neighbor element."""
 
     set: Literal["log_normal"]
-    count: int = Field(16, ge=1, description="number of radial shells")
+    count: int = Field(16, ge=1, le=MOST, description="number of radial shells")
     start: float = Field(0.8, gt=0, description="first shell, Å")
     width: float | None = Field(None, gt=0, description="sigma, of ln r; null: the spacing over the square root of 2")
     power: float = Field(0.0, ge=0, description="weight r^-power of each neighbor; FCHL19: 1.8")
@@ -57,15 +58,15 @@ class BesselSet(SetOfFunctions):
     """Spherical waves sin(n pi r / cutoff) / r for every neighbor element."""
 
     set: Literal["bessel"]
-    count: int = Field(12, ge=1, description="number of waves")
+    count: int = Field(12, ge=1, le=MOST, description="number of waves")
 
 
 class AngularSet(SetOfFunctions):
     """Evenly spaced angles and mean distances (ANI's form) for every pair of neighbor elements."""
 
     set: Literal["angular"]
-    shells: int = Field(4, ge=1, description="number of mean distances")
-    angles: int = Field(8, ge=1, description="number of angles")
+    shells: int = Field(4, ge=1, le=MOST_ANGULAR, description="number of mean distances")
+    angles: int = Field(8, ge=1, le=MOST_ANGULAR, description="number of angles")
     start: float = Field(0.8, ge=0, description="first mean distance, Å")
     eta: float | None = Field(None, ge=0, description="1/Å²; null: 1.5 over the spacing squared")
     zeta: float | None = Field(
@@ -82,8 +83,10 @@ class ChebyshevSet(SetOfFunctions):
     """Chebyshev polynomials of the angle's cosine times evenly spaced mean distances, for every pair of elements."""
 
     set: Literal["chebyshev"]
-    shells: int = Field(4, ge=1, description="number of mean distances")
-    degree: int = Field(7, ge=0, description="largest degree of the polynomials; there is one more of them")
+    shells: int = Field(4, ge=1, le=MOST_ANGULAR, description="number of mean distances")
+    degree: int = Field(
+        7, ge=0, le=MOST_ANGULAR, description="largest degree of the polynomials; there is one more of them"
+    )
     start: float = Field(0.8, ge=0, description="first mean distance, Å")
     eta: float | None = Field(None, ge=0, description="1/Å²; null: 1.5 over the spacing squared")
 
@@ -99,9 +102,13 @@ class BehlerSet(SetOfFunctions):
     """Behler's angular functions, narrow (G4) or wide (G5), all combinations, for every pair of neighbor elements."""
 
     set: Literal["narrow", "wide"]
-    etas: tuple[float, ...] = Field((0.01, 0.1), strict=False, description="1/Å²")
-    zetas: tuple[float, ...] = Field((1.0, 2.0, 4.0, 16.0), strict=False, description="sharpness of the angles")
-    lambdas: tuple[float, ...] = Field((-1.0, 1.0), strict=False, description="+1: largest at 0°, -1: at 180°")
+    etas: tuple[float, ...] = Field((0.01, 0.1), strict=False, max_length=20, description="1/Å²")
+    zetas: tuple[float, ...] = Field(
+        (1.0, 2.0, 4.0, 16.0), strict=False, max_length=20, description="sharpness of the angles"
+    )
+    lambdas: tuple[float, ...] = Field(
+        (-1.0, 1.0), strict=False, max_length=20, description="+1: largest at 0°, -1: at 180°"
+    )
 
 
 class AniSet(Section):
@@ -197,7 +204,7 @@ class AutoSet(Section):
     """Functions chosen from the training structures; the run folder's config.yaml and descriptor.yaml list them."""
 
     set: Literal["auto"]
-    budget: int = Field(250, ge=1, description="number of functions at most, all elements together")
+    budget: int = Field(250, ge=1, le=10 * MOST, description="number of functions at most, all elements together")
     cutoff: float | None = Field(
         None, gt=0, description="Å, of the radial functions and at most of the angular ones; null: from the distances"
     )
@@ -244,7 +251,7 @@ class ReferenceEnergies(Section):
 class Committee(Section):
     """Several potentials on one descriptor, trained together; their mean predicts, their spread tells how surely."""
 
-    members: int = Field(1, ge=1, description="number of potentials; 1: no committee, 4 are usual")
+    members: int = Field(1, ge=1, le=MOST, description="number of potentials; 1: no committee, 4 are usual")
     subsets: Literal["all", "bootstrap", "kfold"] = Field(
         "all",
         description="training structures of each member: all; bootstrap: as many, drawn with replacement; kfold: all "

@@ -29,19 +29,20 @@ def _known(activation: Any) -> Any:
 Activations = Annotated[Activation | tuple[Activation, ...], BeforeValidator(_known)]
 
 
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=20)]
+
+
 class NetworkOverride(Section):
     """What differs for one element."""
 
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(None, strict=False, description="layer widths")
+    hidden: Widths | None = Field(None, strict=False, description="layer widths")
     activation: Activations | None = Field(None, description="activation function, or a list of them")
 
 
 class Networks(Section):
     """The multilayer perceptron of each element."""
 
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (64, 64), strict=False, description="widths of hidden layers"
-    )
+    hidden: Widths = Field((64, 64), strict=False, description="widths of hidden layers")
     activation: Activations = Field(
         "silu",
         description="activation function of all hidden layers, the output is linear; or a list, one for each hidden "

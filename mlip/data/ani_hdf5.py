@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from mlip.archives import require_possible
 from mlip.data.conformers import Conformers
 from mlip.data.file_units import with_stated_units
 from mlip.data.labels import find_key, listing
@@ -39,7 +40,9 @@ def read(path: Path, options: ReadOptions) -> list[Structure]:
         with h5py.File(path, "r") as file:
             stated = {key: str(file.attrs[key]) for key in ("e_unit", "r_unit") if key in file.attrs}
             molecules, order = _load(path, file, options)
-    except (OSError, RuntimeError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # h5py raises whatever HDF5 says, as KeyError, RuntimeError and others
         raise ValueError(
             f"{path}: not an HDF5 file, or damaged ({error}). Copy it again, or check data.format"
         ) from error
@@ -58,8 +61,10 @@ def _load(
     """Each molecule of which something is wanted, with the places of the wanted geometries; and the order of all."""
     groups = _molecule_groups(path, file)
     energy_key, forces_key = _label_keys(path, groups, options)
+    for group in groups:  # before anything is made that is as long as they say
+        _require_written(path, group[_first(group, POSITIONS)])
     counts = [group[_first(group, POSITIONS)].shape[0] for group in groups]
-    wanted = _numbering(groups, counts)[selected(options.index, sum(counts), path.name)]
+    wanted = _numbering(path, groups, counts)[selected(options.index, sum(counts), path.name)]
     chosen = np.sort(wanted)
     molecules, start = [], 0
     for group, count in zip(groups, counts, strict=True):
@@ -70,7 +75,7 @@ def _load(
     return molecules, np.searchsorted(chosen, wanted).tolist()
 
 
-def _numbering(groups: list[h5py.Group], counts: list[int]) -> np.ndarray:
+def _numbering(path: Path, groups: list[h5py.Group], counts: list[int]) -> np.ndarray:
     """Which of all geometries, group after group, is the first of the file, the second, and so on."""
     stacked = np.arange(sum(counts))
     numbers = []
@@ -78,7 +83,7 @@ def _numbering(groups: list[h5py.Group], counts: list[int]) -> np.ndarray:
         item = group.get("index")
         if not (isinstance(item, h5py.Dataset) and item.shape == (count,) and item.dtype.kind in "iu"):
             return stacked
-        numbers.append(item[()])
+        numbers.append(_array(path, group, "index"))
     order = np.argsort(np.concatenate(numbers), kind="stable")
     return order if np.array_equal(np.concatenate(numbers)[order], stacked) else stacked
 
@@ -133,11 +138,25 @@ def _conformers(path: Path, group: h5py.Group, energy_key: str | None, forces_ke
             "energies": energy_key or ENERGIES[0],
             "forces": forces_key or FORCES[0],
         },
-        numbers=_numbers(_origin(path, group), group[numbers][()]),
-        positions=group[positions][()],
-        energies=group[energy_key][()] if energy_key and energy_key in group else None,
-        forces=group[forces_key][()] if forces_key and forces_key in group else None,
+        numbers=_numbers(_origin(path, group), _array(path, group, numbers)),
+        positions=_array(path, group, positions),
+        energies=_array(path, group, energy_key) if energy_key and energy_key in group else None,
+        forces=_array(path, group, forces_key) if forces_key and forces_key in group else None,
     )
+
+
+def _array(path: Path, group: h5py.Group, key: str) -> np.ndarray:
+    """A dataset; one that was never written would be read as zeros of any size, so that is refused."""
+    item = group[key]
+    if not isinstance(item, h5py.Dataset):
+        raise ValueError(f"{_origin(path, group)}: '{key}' is a group; expected a dataset")
+    _require_written(path, item)
+    return np.asarray(item[()])
+
+
+def _require_written(path: Path, item: h5py.Dataset) -> None:
+    """See that a dataset is in the file about as large as it says."""
+    require_possible(path, item.size * item.dtype.itemsize, item.id.get_storage_size())
 
 
 def _numbers(origin: str, species: np.ndarray) -> np.ndarray:

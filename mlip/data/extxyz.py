@@ -18,7 +18,7 @@ from ase.io.formats import filetype
 from mlip.data.labels import find_key, listing, looks_like
 from mlip.data.options import SIGNS, Factors, ReadOptions, unit_factors
 from mlip.data.selection import parse_index, selected
-from mlip.data.xyz_frames import read_frames
+from mlip.data.xyz_frames import DIGITS, read_frames
 from mlip.structure import Structure
 
 log = logging.getLogger("mlip.data")
@@ -94,7 +94,9 @@ def _check_columns(path: Path) -> None:
                     "them. Name them there, or set data.format=md17_xyz for element, position and force"
                 )
             continue
-        named = sum(int(width) for width in match.group(1).split(":")[2::3] if width.isdecimal())
+        named = sum(
+            int(width) for width in match.group(1).split(":")[2::3] if width.isdecimal() and len(width) <= DIGITS
+        )
         for offset, count in enumerate(columns):
             if count != named:
                 raise ValueError(
@@ -205,7 +207,8 @@ def _structure(
         forces = _numbers(origin, keys["forces"], labels["forces"], [(len(atoms), 3)]) * factors.forces
     if "stress" in labels and atoms.pbc.all():
         stress = _matrix(origin, keys["stress"], labels["stress"]) * SIGNS[options.stress_positive] * factors.stress
-    volume = abs(np.linalg.det(cell))
+    with np.errstate(all="ignore"):  # of a cell that is not finite, which Structure reports
+        volume = abs(np.linalg.det(cell))
     if "virial" in labels and atoms.pbc.all() and volume > 0:  # a flat cell is an error that Structure reports
         virial = _matrix(origin, keys["virial"], labels["virial"]) * SIGNS[options.virial_positive] * factors.energy
         stress = virial / volume

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlip.archives import OPENERS, open_text
 from mlip.data.file_units import with_stated_units
 from mlip.data.options import Factors, Normalization, ReadOptions, unit_factors
 from mlip.data.selection import selected
-from mlip.data.xyz_frames import DAMAGED, OPENERS
+from mlip.data.xyz_frames import DAMAGED
 from mlip.elements import atomic_number
 from mlip.structure import Structure
 
@@ -90,7 +91,7 @@ def is_input_data(path: Path) -> bool:
 
 def _texts(path: Path) -> Iterator[str]:
     try:
-        with OPENERS.get(path.suffix, Path.open)(path, mode="rt", encoding="utf-8-sig", errors="replace") as file:
+        with open_text(path, "utf-8-sig", errors="replace") as file:
             yield from file
     except DAMAGED as error:
         raise ValueError(f"{path}: cannot be read, or damaged ({error}). Copy it again") from error

@@ -11,11 +11,22 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from mlip.archives import require_honest_zip
 from mlip.data.conformers import Conformers
 from mlip.data.labels import find_key, listing
 from mlip.data.options import ReadOptions
 
-UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+# What NumPy and zipfile raise; a header that is no Python makes the last two.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+)
 
 
 def npz_keys(path: Path) -> list[str]:
@@ -83,6 +94,9 @@ def _open(path: Path) -> Iterator[NpzFile]:
     cure = "Copy or download the file again, or check data.format"
     with path.open("rb") as handle:  # NumPy leaves a file that it opened itself open when it fails
         try:
+            if zipfile.is_zipfile(handle):
+                require_honest_zip(path)
+            handle.seek(0)
             file = np.load(handle, allow_pickle=False)
         except UNREADABLE as error:
             raise ValueError(f"{path}: not an npz file, or cut short ({error}). {cure}") from error

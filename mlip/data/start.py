@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from mlip.data.paths import existing_file
+from mlip.structure import Structure
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+FARTHEST = 1e9  # Å; float64 does not resolve distances there
 
 
 def read_start(path: str | Path) -> Atoms:
@@ -16,15 +22,20 @@ def read_start(path: str | Path) -> Atoms:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is a folder, an empty file, or nothing that ASE reads.
+        ValueError: it is a folder, an empty file, or nothing that ASE reads; or it has no atoms,
+            an unknown element, a number that is not finite, or a periodic direction without a lattice vector.
     """
     from ase import Atoms
     from ase.io import read
 
     file = existing_file(path)
     try:
-        return cast(Atoms, read(str(file.absolute()), do_not_split_by_at_sign=True))
+        atoms = cast(Atoms, read(str(file.absolute()), do_not_split_by_at_sign=True))
     except Exception as error:  # ASE's readers raise whatever comes up
         raise ValueError(
             f"{file}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"
         ) from error
+    Structure(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, origin=str(file))
+    if np.abs(atoms.positions).max() > FARTHEST:
+        raise ValueError(f"{file}: positions hold numbers above {FARTHEST:g} Å. Mend the structure")
+    return atoms

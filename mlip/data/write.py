@@ -13,9 +13,9 @@ from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
+from mlip.archives import OPENERS
 from mlip.data.file_units import FileUnits
 from mlip.data.paths import whole_file
-from mlip.data.xyz_frames import OPENERS
 from mlip.elements import symbol
 from mlip.structure import Structure
 

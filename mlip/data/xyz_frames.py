@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import lzma
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+from mlip.archives import open_text
+
+DIGITS = 18  # of a number of atoms; Python refuses to read thousands of them
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -29,7 +28,7 @@ def read_frames(path: Path) -> list[XYZFrame]:
         ValueError: a frame is cut short, or a line that should hold a number of atoms does not.
     """
     try:
-        with OPENERS.get(path.suffix, Path.open)(path, mode="rt", encoding="utf-8") as file:
+        with open_text(path, "utf-8") as file:
             lines = file.read().split("\n")
     except (UnicodeDecodeError, *DAMAGED) as error:
         raise ValueError(f"{path}: not a text file, or damaged ({error}). Check data.format") from error
@@ -55,7 +54,7 @@ def read_frames(path: Path) -> list[XYZFrame]:
 
 
 def _count(path: Path, line: int, text: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
+    if not text.strip().isdecimal() or len(text.strip()) > DIGITS or int(text) < 1:
         what = f"'{text.strip()[:60]}'" if text.strip() else "blank"
         raise ValueError(
             f"{path}: line {line} is {what}; expected the number of atoms of the next structure. "

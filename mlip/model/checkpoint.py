@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
+import math
 import warnings
-import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from mlip.descriptors.functions import function_from_dict
 from mlip.durable import write_whole
 from mlip.model.density import FeatureDensity
 from mlip.model.networks import AtomicNetworks, short_activation
+from mlip.model.plain import require_plain, require_real
 from mlip.model.potential import Calibration, Potential
 from mlip.model.ranges import FeatureRanges
 from mlip.model.repulsion import repulsion_from
 from mlip.model.scaling import FeatureScaling
+from mlip.structure import CHEMICAL_ELEMENTS
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
 VERSION = 3  # of what is written; 1 knew no repulsion, 2 no ranges, one activation for each element, fewer functions
@@ -44,9 +46,13 @@ def load_potential(
     """
     content = load_content(path)
     try:
+        require_sense(content)
         potential = potential_from(content)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{path}: the potential in it is incomplete ({error}). Copy the file again") from error
+    except Exception as error:  # values of other kinds than expected fail in any way
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"{path}: the potential in it is incomplete or wrong ({reason}). Copy the file again"
+        ) from error
     potential.networks.to(dtype or potential.dtype)
     return potential.to(device=device).requires_grad_(False).eval()
 
@@ -110,6 +116,30 @@ def potential_from(content: dict[str, Any]) -> Potential:
     return potential
 
 
+def require_sense(content: dict[str, Any]) -> None:
+    """See that values which stand in the file belong to its weights, before room is made for these.
+
+    Raises:
+        ValueError: they do not, or a number is not finite.
+    """
+    if content["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"dtype is {content['dtype']!r}; expected float32 or float64")
+    numbers = {"energy_scale": content["energy_scale"], "calibration": sum(content.get("calibration", ()))}
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name} is {value!r}; expected a finite number")
+    elements, functions, hidden, state = (content[name] for name in ("elements", "functions", "hidden", "state"))
+    if not all(1 <= number <= CHEMICAL_ELEMENTS for number in elements) or sorted(set(elements)) != list(elements):
+        raise ValueError(f"elements are {elements}; expected atomic numbers in ascending order")
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise ValueError("a weight is not a finite number")
+    widths = [[len(functions), *mine, 1] for mine in hidden]
+    wanted = content.get("members", 1) * sum((a + 1) * b for mine in widths for a, b in pairwise(mine))
+    held = sum(tensor.numel() for name, tensor in state.items() if name.startswith("networks."))
+    if len(hidden) != len(elements) or min(map(min, widths)) < 1 or wanted != held:
+        raise ValueError(f"networks for {len(elements)} elements with layers {hidden}; there are {held} weights")
+
+
 def save(path: Path, kind: str, content: dict[str, Any], previous: Path | None = None) -> None:
     """Write a file whole or not at all: the old one stays until the new one is safely on disk, then as `previous`.
 
@@ -132,20 +162,10 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about pickles it then refuses
-            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums that it writes
-                if name := archive.testzip():
-                    raise zipfile.BadZipFile(f"wrong checksum of {name}")
+            require_plain(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        zipfile.BadZipFile,
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as error:
+            require_real(content)
+    except Exception as error:  # a damaged pickle fails in any way
         reason = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise ValueError(f"{path}: not an {kind} file, or damaged ({reason}). Copy it again") from error
     if not isinstance(content, dict) or content.get("format") != kind:

@@ -41,7 +41,7 @@ class Line(NamedTuple):
             ValueError: there is no such column, or no whole number in it.
         """
         word = self.word(column, name)
-        if not (word.removeprefix("-").isdecimal() and word.isascii()):
+        if not (word.removeprefix("-").isdecimal() and word.isascii() and len(word) <= 18):
             raise ValueError(f"{self.place}: {name} is '{word}'; expected a whole number in column {column + 1}")
         return int(word)
 

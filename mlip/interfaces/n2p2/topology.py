@@ -17,6 +17,7 @@ from mlip.interfaces.n2p2.text import Line
 
 logger = logging.getLogger(__name__)
 
+MOST_LAYERS = 100
 LETTERS = {
     "l": "linear",
     "t": "tanh",
@@ -43,6 +44,8 @@ def hidden_layers(settings: Settings, number: int, elements: tuple[int, ...]) ->
     count = line.whole(0, "number of hidden layers")
     if count < 1:
         raise ValueError(f"{line.place}: {count} hidden layers; expected at least one")
+    if count > MOST_LAYERS:
+        raise ValueError(f"{line.place}: {count} hidden layers; expected at most {MOST_LAYERS}")
     return count
 
 
