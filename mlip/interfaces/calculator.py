@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mlip.batch import pair_vectors
+from mlip.descriptors.backends import Backend, fastest
 from mlip.device import device_of
 from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
@@ -183,10 +185,8 @@ class MLIPCalculator(Calculator):
         if name in WATCHED and name not in self.results and self.atoms is not None:
             if not allow_calculation:
                 return None
-            self._watch(self.atoms)
+            self._watch(name, self.atoms)
         if name not in self.results:
-            if name == "feature_distance":
-                require_density(self.potential)
             raise PropertyNotImplementedError(f"{name} needs three periodic directions and a calculation")
         value = self.results[name]
         return value.copy() if isinstance(value, np.ndarray) else value
@@ -215,7 +215,7 @@ class MLIPCalculator(Calculator):
 
     def features(self, atoms: Atoms) -> Float[np.ndarray, "N D"]:
         """The symmetry functions' values at each atom."""
-        return self._watched(atoms)[0].double().cpu().numpy()
+        return self._features(atoms)[0].double().cpu().numpy()
 
     def _judge(self, atoms: Atoms, outside: Outside) -> None:
         """Warn of atoms outside or stop, as asked."""
@@ -231,19 +231,27 @@ class MLIPCalculator(Calculator):
             logger.warning("the potential extrapolates: %s", worst)
             self._warned = True
 
-    def _watch(self, atoms: Atoms) -> None:
-        """Compare the features of the atoms with the training set's."""
-        _, watched = self._watched(atoms)
-        self._outside, self._distance = watched.outside, watched.distance
-        self.results.setdefault("extrapolation", watched.outside.severity)
-        if watched.distance is not None:
-            self.results["feature_distance"] = watched.distance.distance
+    def _watch(self, name: str, atoms: Atoms) -> None:
+        """Compare the features of the atoms with the training set's, by its ranges or its density."""
+        features, element = self._features(atoms)
+        if name == "extrapolation":
+            self._outside = self.potential.ranges.outside(features, element)
+            self.results[name] = self._outside.severity
+        else:
+            self._distance = require_density(self.potential).distances(features, element)
+            self.results[name] = self._distance.distance
 
-    def _watched(self, atoms: Atoms) -> tuple[Tensor, WatchedFeatures]:
-        """The features of the atoms, and how they compare with the training set's."""
+    @torch.no_grad()
+    def _features(self, atoms: Atoms) -> tuple[Tensor, Tensor]:
+        """Features, and the rows of the elements in the potential's tables."""
         batch = self.pairs.batch(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc).to(self.potential.device)
-        watched = WatchedFeatures(self.potential)
-        return watched(batch.numbers, batch.pairs, pair_vectors(batch).to(self.potential.dtype)), watched
+        vectors = pair_vectors(batch).to(self.potential.dtype)
+        return self._backend(batch.numbers, batch.pairs, vectors), self.potential.element_of(batch.numbers)
+
+    @cached_property
+    def _backend(self) -> Backend:
+        """Of the symmetry functions; making it takes longer than using it."""
+        return fastest(self.potential.descriptor, self.potential.device)
 
     def _deviations(self, atoms: Atoms) -> dict[str, Any]:
         """Standard deviations over the committee's members."""

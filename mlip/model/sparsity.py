@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Int
 
 from mlip.elements import symbol
-from mlip.model.density import Distance
+from mlip.model.density import Distance, FeatureDensity
 from mlip.model.potential import Potential
 
 FARTHEST = 1.0  # of the training set; atoms beyond are counted
 
 
-def require_density(potential: Potential) -> None:
-    """See that a potential knows the density of its training set's features.
+def require_density(potential: Potential) -> FeatureDensity:
+    """The density of the training set's features that a potential knows.
 
     Raises:
         ValueError: it does not.
@@ -26,6 +26,7 @@ def require_density(potential: Potential) -> None:
             "distances from the training set cannot be told: the potential does not know the density of its features, "
             "as one saved by an older version or made by hand. Train it again"
         )
+    return potential.density
 
 
 class Farthest(NamedTuple):
