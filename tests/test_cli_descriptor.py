@@ -58,7 +58,7 @@ def test_a_resumed_run_keeps_its_functions(tmp_path, monkeypatch):
 
     def stop(self, on_save):
         row = epoch(self, on_save)
-        self._signal = 15
+        self.signals.number = 15
         return row
 
     with monkeypatch.context() as patch:

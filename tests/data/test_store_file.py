@@ -167,7 +167,7 @@ def test_a_store_that_is_cut_off(tmp_path):
 def test_other_data_are_not_overwritten_unasked(tmp_path):
     path = tmp_path / "s.h5"
     written(path)
-    with pytest.raises(ValueError, match=r"now it would be other data; structures 4 instead of .* --force"):
+    with pytest.raises(ValueError, match=r"now it would be other data; structures 4 instead of .* --overwrite"):
         written(path, labelled()[:4])
     with pytest.raises(ValueError, match=r"now it would be chunk 3 instead of 2\. Replace it: --force"):
         written(path, chunk=3)
