@@ -169,7 +169,7 @@ def test_other_data_are_not_overwritten_unasked(tmp_path):
     written(path)
     with pytest.raises(ValueError, match=r"now it would be other data; structures 4 instead of .* --overwrite"):
         written(path, labelled()[:4])
-    with pytest.raises(ValueError, match=r"now it would be chunk 3 instead of 2\. Replace it: --force"):
+    with pytest.raises(ValueError, match=r"now it would be chunk 3 instead of 2\. Replace it: --overwrite"):
         written(path, chunk=3)
     assert written(path, labelled()[:4], overwrite=True)[0] == 2
     (tmp_path / "text.h5").write_text("something of yours", encoding="utf-8")
