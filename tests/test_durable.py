@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,20 +24,23 @@ def test_the_old_one_is_kept_under_its_other_name(tmp_path):
     assert names(tmp_path) == ["a", "a.previous"]
 
 
-@pytest.fixture
-def largest_file():
-    """Lets no file grow beyond a number of bytes, as a disk of which so much is left."""
+@contextmanager
+def largest_file(size):
+    """Lets no file grow beyond a number of bytes, as a disk of which so much is left; the test's own output neither."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("room", [0, 1, 4096, 99_999])
-def test_a_full_disk_leaves_the_old_one(tmp_path, largest_file, room):
+def test_a_full_disk_leaves_the_old_one(tmp_path, room):
     path = tmp_path / "a"
     write_whole(path, "old")
-    largest_file(room)
-    with pytest.raises(ValueError, match=r"a: cannot be written \(File too large\)\. What was there before is kept"):
+    refused = pytest.raises(ValueError, match=r"a: cannot be written \(File too large\)\. What was there before is kept")
+    with largest_file(room), refused:
         write_whole(path, bytes(100_000), tmp_path / "previous")
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["a"], "what was begun takes no room"
