@@ -39,8 +39,8 @@ def largest_file(size):
 def test_a_full_disk_leaves_the_old_one(tmp_path, room):
     path = tmp_path / "a"
     write_whole(path, "old")
-    refused = pytest.raises(ValueError, match=r"a: cannot be written \(File too large\)\. What was there before is kept")
-    with largest_file(room), refused:
+    words = r"a: cannot be written \(File too large\)\. What was there before is kept"
+    with largest_file(room), pytest.raises(ValueError, match=words):
         write_whole(path, bytes(100_000), tmp_path / "previous")
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["a"], "what was begun takes no room"
