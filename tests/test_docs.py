@@ -1,4 +1,4 @@
-"""What the pages of docs/ show is run or at least understood: commands, configs, Python, and the tutorial from end to end."""
+"""What the pages of docs/ show is run or at least understood: commands, configs, Python, the whole tutorial."""
 
 import os
 import re
@@ -21,12 +21,12 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / 
 TUTORIAL = "tutorial.md"
 CONFIGS = ("tutorial.md", "coming_from.md")
 LAUNCHER = re.compile(r"^(mpiexec -n \d+ |torchrun --nproc-per-node \d+ -m |srun )?(?=mlip )")
-SMALL = "model.descriptor=[{set: radial, cutoff: 4, count: 4}, {set: angular, cutoff: 3.5, shells: 1, angles: 2}]"
+SMALL = "model.descriptor=[{set: radial, cutoff: 5, count: 8}, {set: angular, cutoff: 3.5, shells: 1, angles: 2}]"
 SHORTER = {  # what the tutorial's commands get besides, so that the test is quick
     "check": ["data.index=:100", SMALL],
-    "train": ["data.index=:100", "training.epochs=3", "model.networks.hidden=[8]", SMALL, "--quiet"],
+    "train": ["data.index=:100", "training.epochs=15", "model.networks.hidden=[16]", SMALL, "--quiet"],
     "report": ["--most", "20"],
-    "md": ["--steps", "200"],
+    "md": ["--steps", "200", "--timestep", "0.5"],
 }
 
 
