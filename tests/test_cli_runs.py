@@ -36,10 +36,6 @@ def test_a_folder_that_is_a_file(tmp_path):
     assert refused(train(tmp_path, ETHANOL), f"run.dir is {tmp_path / 'run'}", "which is a file", "expected a folder")
 
 
-def test_a_folder_whose_name_is_too_long(tmp_path):
-    assert refused(train(tmp_path, ETHANOL, f"run.dir={'long' * 100}"), "run.dir is long", "name too long")
-
-
 def test_a_folder_inside_of_a_file(tmp_path):
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     outcome = train(tmp_path, ETHANOL, f"run.dir={tmp_path / 'file' / 'run'}")
