@@ -15,12 +15,22 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-UNPACKING = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError, TypeError)
+UNPACKING = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    TokenError,  # NumPy tries to mend headers
+)
 ALWAYS = 64 << 20  # bytes that any file may unpack to
 TIMES = 30  # how many times its own size a larger one may; text of coordinates takes 2 to 6
 

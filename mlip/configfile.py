@@ -63,7 +63,7 @@ def read_yaml(path: str | Path, kind: str, cure: str) -> Any:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
 
 
-def parse_config(values: dict[str, Any], origin: str) -> Config:
+def parse_config(values: dict[Any, Any], origin: str) -> Config:
     """Check nested plain values against the schema; `origin` starts every message.
 
     Raises:

@@ -208,7 +208,10 @@ def require_runnable(config: Config, device: torch.device | None = None) -> torc
     if config.run.deterministic:
         require_repeatable(device)
     folder = Path(config.run.dir)
-    blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    try:
+        blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"run.dir is {folder}: {error.strerror}; expected a name that a folder can have") from error
     if blocked is not None:
         raise ValueError(
             f"run.dir is {folder}, but {blocked} is there, which is a file; expected a folder or a new name"

@@ -199,6 +199,12 @@ def test_check_refuses_a_taken_folder(tmp_path):
     assert refused(mlip("check", tmp_path / "tiny.yaml", ALL, SPLIT, "--quiet"), "run.dir is", "which is a file")
 
 
+def test_check_refuses_a_folder_whose_name_is_too_long(tmp_path):
+    assert train(tmp_path, save(tmp_path), ALL, SPLIT).status == 0
+    checked = mlip("check", tmp_path / "tiny.yaml", ALL, SPLIT, f"run.dir={'long' * 100}", "--quiet")
+    assert refused(checked, "run.dir is long", "name too long")
+
+
 @pytest.mark.parametrize("name", ["valid", "test"])
 def test_a_split_file_and_a_separate_file_for_the_same_part(tmp_path, name):
     path = save(tmp_path)

@@ -76,6 +76,18 @@ def test_an_element_that_the_potential_does_not_know(tmp_path):
     assert refused(md(tmp_path / "alloy.xyz"), "does not know Al", "H, C, O")
 
 
+@pytest.mark.parametrize("count", ["999999999999", "10", "9" * 5000, "-1", "x"])
+def test_a_start_that_promises_more_atoms(tmp_path, start, count):
+    """ASE would count on to the number in the file."""
+    text = start.read_text()
+    for place, content in enumerate([text.replace("9", count, 1), text + text.replace("9", count, 1)]):
+        path = tmp_path / f"long{place}.xyz"
+        path.write_text(content)
+        assert refused(
+            md(path), path.name, "number of atoms" if len(count) > 18 or not count.isdigit() else "cut short"
+        )
+
+
 def test_an_output_that_exists(start):
     assert md(start).status == 0
     before = start.with_name("md.xyz").read_bytes()

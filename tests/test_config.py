@@ -221,6 +221,8 @@ def test_file_with_overrides(tmp_path):
         (b"data: {train: a, train: b}\n", "key 'train' stands twice"),
         (b"data: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         (b"? [a, b]\n: 1\n", ""),
+        (b"~: 1\ndata: {train: a}\n", "None is None; keys should be strings"),
+        (b"data: {train: a, 3: b}\n", "data.3 is 3; keys should be strings"),
     ],
 )
 def test_files_that_are_no_config(tmp_path, content, message):

@@ -190,6 +190,7 @@ def _check_stress_unit(file: str, keys: Mapping[str, str], options: ReadOptions)
         )
 
 
+@np.errstate(all="ignore")  # of numbers that are not finite, which Structure reports
 def _structure(
     origin: str,
     atoms: ase.Atoms,
@@ -207,8 +208,7 @@ def _structure(
         forces = _numbers(origin, keys["forces"], labels["forces"], [(len(atoms), 3)]) * factors.forces
     if "stress" in labels and atoms.pbc.all():
         stress = _matrix(origin, keys["stress"], labels["stress"]) * SIGNS[options.stress_positive] * factors.stress
-    with np.errstate(all="ignore"):  # of a cell that is not finite, which Structure reports
-        volume = abs(np.linalg.det(cell))
+    volume = abs(np.linalg.det(cell))
     if "virial" in labels and atoms.pbc.all() and volume > 0:  # a flat cell is an error that Structure reports
         virial = _matrix(origin, keys["virial"], labels["virial"]) * SIGNS[options.virial_positive] * factors.energy
         stress = virial / volume

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -16,7 +17,7 @@ from mlip.data.conformers import Conformers
 from mlip.data.labels import find_key, listing
 from mlip.data.options import ReadOptions
 
-# What NumPy and zipfile raise; a header that is no Python makes the last two.
+# What NumPy and zipfile raise; a header that is no Python makes the last three.
 UNREADABLE = (
     OSError,
     EOFError,
@@ -26,6 +27,7 @@ UNREADABLE = (
     NotImplementedError,
     SyntaxError,
     TypeError,
+    TokenError,
 )
 
 

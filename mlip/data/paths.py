@@ -13,12 +13,16 @@ def existing_file(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no such file; the message lists files of that folder with close names.
-        ValueError: it is a folder, or an empty file.
+        ValueError: it is a folder, an empty file, or a name that no file can have.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{path}: {error.strerror}; expected the name of a file") from error
+    if folder:
         raise ValueError(f"{path}: this is a folder; expected a file")
-    if not path.exists():
+    if not there:
         raise FileNotFoundError(_missing(path))
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty. Copy or download it again")

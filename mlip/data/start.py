@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mlip.data.paths import existing_file
+from mlip.data.xyz_frames import require_whole_frames
 from mlip.structure import Structure
 
 if TYPE_CHECKING:
@@ -27,10 +28,15 @@ def read_start(path: str | Path) -> Atoms:
     """
     from ase import Atoms
     from ase.io import read
+    from ase.io.formats import filetype
 
     file = existing_file(path)
+    name = str(file.absolute())
     try:
-        atoms = cast(Atoms, read(str(file.absolute()), do_not_split_by_at_sign=True))
+        kind = filetype(name)
+        if kind == "extxyz":
+            require_whole_frames(file)
+        atoms = cast(Atoms, read(name, format=kind, do_not_split_by_at_sign=True))
     except Exception as error:  # ASE's readers raise whatever comes up
         raise ValueError(
             f"{file}: ASE cannot read it ({type(error).__name__}: {error}). Give a structure file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,33 @@ def read_frames(path: Path) -> list[XYZFrame]:
     if not frames:
         raise ValueError(f"{path}: holds nothing but blank lines; expected structures")
     return frames
+
+
+def require_whole_frames(path: Path) -> None:
+    """See that no count is above the lines that follow, of a file as long as one likes; ASE counts on to 10¹².
+
+    Raises:
+        ValueError: a frame is cut short, or a line that should hold a number of atoms does not.
+    """
+    try:
+        with open_text(path, "utf-8") as file:
+            line = 0
+            for text in file:
+                line += 1
+                if text.startswith("VEC"):
+                    continue
+                if not text.strip():  # ASE stops here as well
+                    return
+                count = _count(path, line, text)
+                follow = sum(1 for _ in islice(file, count + 1))
+                if follow < count + 1:
+                    raise ValueError(
+                        f"{path}: cut short; line {line} says {count} atoms, but only {max(0, follow - 1)} follow. "
+                        "Copy the file again, or remove this structure"
+                    )
+                line += follow
+    except (UnicodeDecodeError, *DAMAGED) as error:
+        raise ValueError(f"{path}: not a text file, or damaged ({error})") from error
 
 
 def _count(path: Path, line: int, text: str) -> int:

@@ -237,6 +237,8 @@ def test_a_box_around_a_molecule_stays_in_the_cell(tmp_path):
         (text("energy=low"), r"alloy\.xyz#1: 'energy' is 'low'; expected numbers"),
         (text('energy="1 2"'), r"alloy\.xyz#1: 'energy' has shape \(2,\)"),
         (text("energy=nan"), r"alloy\.xyz#1: energy is nan"),
+        (text('stress="inf 0 0 0 1 0 0 0 1"'), r"alloy\.xyz#1: stress hold"),
+        (text('stress="1e308 0 0 0 1e308 0 0 0 1e308"'), r"alloy\.xyz#1: stress hold"),
         (text(rows=["Cu 0 0 0 1 2 3", "Al 0 0 0 1 2"]), r"alloy\.xyz#1: line 8 has 6 columns; Properties=.* names 7"),
         (text(rows=["Cu 0 0 0 1 2 3 4"]), r"alloy\.xyz#1: line 7 has 8 columns; Properties=.* names 7"),
         (text(rows=["Cu 0 0 zero 1 2 3"]), r"alloy\.xyz: ASE cannot read it \(ValueError.*zero"),

@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -164,6 +165,19 @@ def test_a_single_array_is_no_npz(tmp_path):
         np.save(file, np.zeros(3))
     with pytest.raises(ValueError, match="holds a single array"):
         read_structures(path)
+
+
+def test_a_header_that_begins_like_python(tmp_path):
+    """NumPy takes such a header for one of Python 2 and reads it once more, word by word."""
+    header = b"{'descr': '<f8', 'shape': \xc2\x80".ljust(118) + b"\n"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    single, within = tmp_path / "single.npz", tmp_path / "within.npz"
+    single.write_bytes(array)
+    with zipfile.ZipFile(within, "w") as file:
+        file.writestr("R.npy", array)
+    for path in (single, within):
+        with pytest.raises(ValueError, match=rf"{path.name}: .*Copy"):
+            read_structures(path)
 
 
 def test_every_cut_of_an_npz_file_is_an_error(tmp_path, water):

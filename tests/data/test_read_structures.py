@@ -139,3 +139,8 @@ def test_files_of_one_structure_without_labels(tmp_path, name, index):
     bulk("Cu").write(tmp_path / name)
     structure = read_structures(tmp_path / name, ReadOptions(index=index))[0]
     assert structure.numbers.tolist() == [29] and structure.energy is None and structure.pbc.all()
+
+
+def test_a_name_that_is_too_long():
+    with pytest.raises(ValueError, match=r"long\.xyz: File name too long"):
+        read_structures("long" * 100 + ".xyz")

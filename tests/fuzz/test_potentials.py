@@ -25,6 +25,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("potentials")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Kernels of the calculator are compiled before there is a clock."""
+    atoms = molecule()
+    atoms.calc = MLIPCalculator(ethanol())
+    atoms.get_forces()
+
+
 @cache
 def whole(name):
     return (ethanol() / name).read_bytes()
