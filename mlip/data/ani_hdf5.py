@@ -40,9 +40,9 @@ def read(path: Path, options: ReadOptions) -> list[Structure]:
         with h5py.File(path, "r") as file:
             stated = {key: str(file.attrs[key]) for key in ("e_unit", "r_unit") if key in file.attrs}
             molecules, order = _load(path, file, options)
-    except ValueError:
-        raise
-    except Exception as error:  # h5py raises whatever HDF5 says, as KeyError, RuntimeError and others
+    except Exception as error:  # h5py raises whatever HDF5 says, as KeyError, ValueError and others
+        if isinstance(error, ValueError) and path.name in str(error):  # what is said here names the file
+            raise
         raise ValueError(
             f"{path}: not an HDF5 file, or damaged ({error}). Copy it again, or check data.format"
         ) from error

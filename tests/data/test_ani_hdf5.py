@@ -129,3 +129,14 @@ def test_not_hdf5_and_cut_short(tmp_path, water):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"text\.h5: not an HDF5 file, or damaged"):
         read_structures(path)
+
+
+def test_a_float_that_no_machine_has(tmp_path, water):
+    """What h5py raises of it is a ValueError that does not name the file."""
+    path = save(tmp_path, water, energies=None)
+    strange = h5py.h5t.IEEE_F64LE.copy()
+    strange.set_ebias(1 << 20)
+    with h5py.File(path, "a") as file:
+        h5py.h5d.create(file["ani/H2O"].id, b"energies", strange, h5py.h5s.create_simple((5,)))
+    with pytest.raises(ValueError, match=r"ani\.h5: not an HDF5 file, or damaged .*precision"):
+        read_structures(path)
