@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE, SPLIT_FILE, ENVIRONMENT_FILE = "config.yaml", "split.json", "environment.json"
 GIVEN_FILE = "given.yaml"  # the config before anything was chosen from the data
 RESULTS_FILE, DESCRIPTOR_FILE = "results.json", "descriptor.yaml"
+REPORT_FILE = "report.html"  # of `mlip report`
 RESULT_FILES = (
     CHECKPOINT_FILE, PREVIOUS_FILE, POTENTIAL_FILE, METRICS_FILE, RESULTS_FILE, FIGURE_FILE, NUMBERS_FILE
 )  # fmt: skip
@@ -87,7 +88,7 @@ def _begin(folder: Path, ready: Preparation, given: Config) -> None:
     """Make a run of the folder, with everything that is known before the training."""
     config = ready.config
     require_free_folder(config)  # another run may have begun and ended since
-    for name in (CONFIG_FILE, *RESULT_FILES, DESCRIPTOR_FILE):
+    for name in (CONFIG_FILE, *RESULT_FILES, DESCRIPTOR_FILE, REPORT_FILE):
         (folder / name).unlink(missing_ok=True)
     if config.model.descriptor != given.model.descriptor:
         write_whole(folder / DESCRIPTOR_FILE, descriptor_yaml(config))

@@ -202,6 +202,7 @@ def test_isolated_atoms_give_the_reference_energies(tmp_path):
 
 def test_overwrite_replaces_a_run(tmp_path):
     shutil.copytree(ethanol(), tmp_path / "run")
+    (tmp_path / "run" / "report.html").write_text("of the run before", encoding="utf-8")
     outcome = train(tmp_path, ETHANOL, "run.overwrite=true", "training.epochs=2")
     assert outcome.status == 0, outcome.err
     assert len(rows(tmp_path / "run")) == 2 and {path.name for path in (tmp_path / "run").iterdir()} == FILES

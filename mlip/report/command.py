@@ -11,14 +11,13 @@ from mlip.evaluation_command import add_device_options, use_threads
 from mlip.inspection import Command
 
 FORMATS = ("svg", "png", "pdf")
-FILE = "report.html"
 
 
 def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
     """Make the parser of report; `add` makes one from name, command and help."""
     p = add("report", _report, "one page of HTML that shows a run: data, training, errors, worst structures")
     p.add_argument("run", type=Path, help="run folder of a training")
-    p.add_argument("--output", type=Path, metavar="FILE", help=f"the page (default: {FILE} in the run folder)")
+    p.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html in the run folder)")
     p.add_argument("--figures", type=Path, metavar="DIR", help="write the figures into this folder as well, for papers")
     p.add_argument("--format", choices=FORMATS, default="svg", help="of these figures (default: svg)")
     p.add_argument("--worst", type=int, default=20, metavar="N", help="structures to look at (default: 20)")
@@ -39,12 +38,13 @@ def _report(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from mlip.report.page import write_page
     from mlip.report.report import make_report
     from mlip.report.style import save
+    from mlip.run import REPORT_FILE
 
     use_threads(options)
     for name, least in (("most", 1), ("worst", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"--{name} is {getattr(options, name)}; expected at least {least}")
-    path = options.output or options.run / FILE
+    path = options.output or options.run / REPORT_FILE
     if path.is_dir() or (options.output is not None and not path.parent.is_dir()):
         raise ValueError(f"--output is {path}; expected a file name in a folder that exists")
     if options.figures is not None and options.figures.exists() and not options.figures.is_dir():
