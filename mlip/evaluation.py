@@ -68,10 +68,11 @@ def evaluate_structures(
         predicted = evaluate(potential, batch, features=watched).to(torch.device("cpu"))
         sizes = [len(structures[number]) for number in chunk]
         if extrapolation and watched:
-            for number, outside in zip(chunk, watched.outside.split(sizes), strict=True):
+            for number, outside in zip(chunk, watched.outside().split(sizes), strict=True):
                 extrapolation.add(structures[number].numbers, outside, structures[number].origin)
-        if sparsity and watched and watched.distance:
-            parts = watched.distance.split(sizes)
+        found = watched.distance() if sparsity and watched else None
+        if sparsity and found:
+            parts = found.split(sizes)
             for number, distance in zip(chunk, parts, strict=True):
                 sparsity.add(structures[number].numbers, distance, structures[number].origin)
             if distances is not None:

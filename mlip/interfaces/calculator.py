@@ -295,7 +295,7 @@ def _evaluator(potential: Potential, *, watch: bool) -> Callable[[VerletList, At
             predicted.atomic_energies.numpy(),
             stress if np.isfinite(stress).all() else None,
         )
-        return results, watched.outside if watched else None
+        return results, watched.outside() if watched else None
 
     return by_evaluate
 

@@ -20,16 +20,15 @@ from mlip.structure import CHEMICAL_ELEMENTS
 
 
 class WatchedFeatures:
-    """The potential's features from the fastest backend; `outside` tells of the last ones which atoms extrapolate.
+    """The potential's features from the fastest backend, of which the last ones are compared with the training set's.
 
-    `distance` tells how far they are from the training set's, None if the potential does not know their density.
+    A comparison is made when it is asked for: dynamics on a GPU asks for ranges in every step, but not for the density.
     """
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
         self.backend = fastest(potential.descriptor, potential.device)
-        self.outside = Outside.of(0)
-        self.distance: Distance | None = None
+        self._last: tuple[Tensor, Tensor] | None = None  # features, and the rows of elements
 
     def __call__(self, numbers: Tensor, pairs: Tensor, vectors: Tensor) -> Tensor:
         """Features, differentiable by the pair vectors."""
@@ -41,10 +40,17 @@ class WatchedFeatures:
         self._watched(made.features, numbers)
         return made
 
+    def outside(self) -> Outside:
+        """Which of the last atoms extrapolate, by the ranges."""
+        return Outside.of(0) if self._last is None else self.potential.ranges.outside(*self._last)
+
+    def distance(self) -> Distance | None:
+        """How far the last atoms are from the training set's; None if the potential does not know their density."""
+        density = self.potential.density
+        return None if self._last is None or density is None else density.distances(*self._last)
+
     def _watched(self, features: Tensor, numbers: Tensor) -> Tensor:
-        element, density = self.potential.element_of(numbers), self.potential.density
-        self.outside = self.potential.ranges.outside(features, element)
-        self.distance = None if density is None else density.distances(features, element)
+        self._last = features.detach(), self.potential.element_of(numbers)
         return features
 
 

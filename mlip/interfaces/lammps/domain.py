@@ -97,7 +97,7 @@ class Domain:
             found.atomic_energies[: self._own].numpy(),
             found.forces.double().numpy(),
             found.stress[0].double().numpy(),
-            Outside(*(field[: self._own] for field in features.outside)) if features else None,
+            Outside(*(field[: self._own] for field in features.outside())) if features else None,
         )
 
     def deviations(
