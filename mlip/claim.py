@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlip.durable import writing
+from mlip.machine import machine
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Claim:
         self._beat, self._stale = beat, stale
         self._me = {
             "host": platform.node(),
-            "machine": _machine(),
+            "machine": " ".join(machine()[1:]),
             "pid": os.getpid(),
             "began": _began(os.getpid()),
             "token": uuid.uuid4().hex,
@@ -172,11 +173,3 @@ def _began(pid: int) -> str | None:
     except OSError:
         return None
     return None if state in "ZX" else fields[18]
-
-
-def _machine() -> str:
-    """Tells machines and containers of one name apart, where the system does."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return ""

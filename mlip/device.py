@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -43,15 +41,6 @@ def device_of_rank(name: str, rank: int | None = None) -> torch.device:
             rank = next((int(os.environ[variable]) for variable in LOCAL_RANK if variable in os.environ), 0)
         name = f"cuda:{rank % gpus}"
     return device_of(name)
-
-
-def machine() -> tuple[str, ...]:
-    """What processes have in common that see the same devices and each other's memory: host, start, container."""
-    found = [platform.node()]
-    with suppress(OSError):  # not Linux
-        found += [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
-        found += [str(Path("/proc/self/ns/pid").readlink())]
-    return tuple(found)
 
 
 def configure_cpu(threads: int, matrix_threads: int | None = None) -> None:

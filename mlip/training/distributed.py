@@ -22,7 +22,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mlip.device import device_of, device_of_rank, machine
+from mlip.device import device_of, device_of_rank
+from mlip.machine import machine
 from mlip.stopping import Stopped
 from mlip.training.launch import Launch, launch_of
 from mlip.training.loss import LossTerms

@@ -17,7 +17,7 @@ MODULES = {
 }
 # From the bottom up. Modules and folders of one layer are siblings and do not know each other.
 LAYERS = [
-    ["durable", "archives", "messages"],
+    ["durable", "archives", "messages", "machine"],
     [
         "structure",
         "units",
