@@ -40,6 +40,7 @@ LAYERS = [
     ["model"],
     ["collection"],
     ["training", "interfaces", "dynamics", "analysis"],
+    ["gpr"],
     ["assembly"],
     ["fine_tuning"],
     ["preparation", "storing"],

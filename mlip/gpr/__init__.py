@@ -1,0 +1,1 @@
+"""Gaussian processes: what they see of labelled structures, their covariances, their hyper-parameters, their fit."""

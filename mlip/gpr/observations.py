@@ -1,0 +1,207 @@
+"""Labelled structures as a Gaussian process sees them: energies, and derivatives of energies along motions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mlip.batch import AtomsBatch, Properties, pair_vectors
+from mlip.descriptors.acsf import ACSF
+from mlip.descriptors.backends import fastest
+from mlip.model.coordinates import VOIGT, Coordinates
+from mlip.model.scaling import FeatureScaling
+from mlip.training.examples import Examples
+
+AT_ONCE = 50  # structures whose changes are computed together
+
+
+class Noise(NamedTuple):
+    """Standard deviations that labels are expected to have from the model, in the labels' units."""
+
+    energy: float  # eV per atom
+    forces: float  # eV/Å
+    stress: float  # eV/Å³
+
+
+class Family(NamedTuple):
+    """S structures with the same number of atoms of each element and the same kinds of labels."""
+
+    structure: Int[np.ndarray, "S"]
+    points: list[Tensor]  # (S,n_e,C_e) for each element
+    changes: list[Tensor]  # (S,n_e,K,C_e), along K motions whose derivatives of the energy are known
+    energy: bool  # whether energies are known
+    values: Float[Tensor, "S L"]  # energy less that of its atoms (eV), derivatives (eV/Å, eV); L = K or K + 1
+    variance: Float[Tensor, "S L"]  # of the noise, squares of these units
+
+    @property
+    def labels(self) -> int:
+        """Numbers that are known of each structure."""
+        return self.values.shape[1]
+
+    def part(self, rows: slice | Sequence[int]) -> Family:
+        """Some of the structures."""
+        return Family(
+            self.structure[rows],
+            [points[rows] for points in self.points],
+            [changes[rows] for changes in self.changes],
+            self.energy,
+            self.values[rows],
+            self.variance[rows],
+        )
+
+
+class _Known(NamedTuple):
+    """What is known of a structure; structures of a family have the same."""
+
+    counts: tuple[int, ...]  # atoms of each element
+    energy: bool
+    forces: bytes  # which components
+    stress: bool
+
+
+def families_of(
+    examples: Examples,
+    structures: Sequence[int],
+    descriptor: ACSF,
+    scaling: FeatureScaling,
+    coordinates: Coordinates,
+    references: Float[Tensor, "E"],
+    noise: Noise,
+) -> list[Family]:
+    """What is known of these structures, less the energies of their atoms, family by family.
+
+    Forces of an isolated structure are given along its inner motions, and those of a periodic one without its
+    translations: the rest is zero for every potential, and only makes matrices larger.
+    """
+    alike: dict[_Known, list[int]] = {}
+    for n in structures:
+        batch, labels = examples.atoms.take([n]), examples.labels_of([n])
+        alike.setdefault(_known(descriptor, batch, labels), []).append(n)
+    found = []
+    for known, members in alike.items():
+        parts = [
+            _family(examples, members[first : first + AT_ONCE], known, descriptor, scaling, coordinates)
+            for first in range(0, len(members), AT_ONCE)
+        ]
+        found += _joined(parts, np.asarray(members), known, references, noise)
+    return found
+
+
+def _known(descriptor: ACSF, batch: AtomsBatch, labels: Properties) -> _Known:
+    assert labels.forces is not None and labels.stress is not None
+    element = descriptor.index_of_number[batch.numbers.cpu()]
+    return _Known(
+        tuple(torch.bincount(element, minlength=len(descriptor.elements)).tolist()),
+        bool(torch.isfinite(labels.energy)[0]),
+        torch.isfinite(labels.forces).numpy().tobytes(),
+        bool(torch.isfinite(labels.stress).all()),
+    )
+
+
+class _Part(NamedTuple):
+    points: list[Tensor]
+    changes: list[Tensor]
+    energy: Tensor
+    derivatives: Tensor  # (S,K)
+    volume: Tensor  # (S,)
+
+
+def _family(
+    examples: Examples,
+    members: Sequence[int],
+    known: _Known,
+    descriptor: ACSF,
+    scaling: FeatureScaling,
+    coordinates: Coordinates,
+) -> _Part:
+    batch, labels = examples.atoms.take(members), examples.labels_of(members)
+    assert labels.forces is not None and labels.stress is not None
+    count, atoms = len(members), sum(known.counts)
+    vectors = pair_vectors(batch)
+    element = descriptor.index_of_number[batch.numbers]
+    given = torch.from_numpy(np.frombuffer(known.forces, bool).copy())
+    products = fastest(descriptor, vectors.device).products(batch.numbers, batch.pairs, vectors)
+    found = coordinates.environments(
+        scaling, products, batch, vectors, element, motions=bool(given.any()), strain=known.stress
+    )
+    derivatives = -labels.forces.double().view(count, -1)
+    if given.any():
+        frames = _frames(batch, given, count)
+        derivatives = torch.einsum("sc,sck->sk", derivatives.nan_to_num(), frames)
+    else:
+        frames, derivatives = torch.zeros(count, 0, 0, dtype=torch.float64), derivatives[:, :0]
+    moved = frames.shape[1]
+    points, changes = [], []
+    for e, environments in enumerate(found):
+        shape = count, known.counts[e]
+        points.append(environments.points.view(*shape, -1))
+        along = environments.changes.view(*shape, -1, environments.points.shape[1])
+        inner = torch.einsum("snkc,skm->snmc", along[:, :, :moved], frames)
+        changes.append(torch.cat([inner, along[:, :, moved:]], dim=2))
+    volume = torch.linalg.det(batch.cell).abs()
+    if known.stress:
+        a, b = map(list, zip(*VOIGT, strict=True))
+        virial = labels.stress.double()[:, a, b] * volume[:, None]
+        derivatives = torch.cat([derivatives, virial], dim=1)
+    assert moved in (0, 3 * atoms)
+    return _Part(points, changes, labels.energy, derivatives, volume)
+
+
+def _frames(batch: AtomsBatch, given: Bool[Tensor, "c"], count: int) -> Float[Tensor, "S c K"]:
+    """Orthonormal motions (columns) of each structure along which derivatives are known and can be other than zero."""
+    atoms = len(batch.numbers) // count
+    if not given.all():
+        return torch.eye(3 * atoms, dtype=torch.float64)[:, given].expand(count, -1, -1)
+    positions = batch.positions.view(count, atoms, 3)
+    rigid = torch.eye(3, dtype=torch.float64).repeat(atoms, 1).expand(count, -1, -1)
+    if not batch.cell.any():
+        centered = positions - positions.mean(dim=1, keepdim=True)
+        axes = torch.eye(3, dtype=torch.float64)
+        turns = [torch.linalg.cross(axis.expand_as(centered), centered).reshape(count, -1) for axis in axes]
+        rigid = torch.cat([rigid, torch.stack(turns, dim=2)], dim=2)
+    left, size, _ = torch.linalg.svd(rigid, full_matrices=True)
+    rank = int((size > 1e-6 * size[:, :1]).sum(dim=1).min())  # an atom or a straight molecule turns less
+    return left[:, :, rank:]
+
+
+def _joined(
+    parts: Sequence[_Part], members: np.ndarray, known: _Known, references: Tensor, noise: Noise
+) -> list[Family]:
+    """The parts as one family; several where straight molecules have another number of motions than bent ones."""
+    found = []
+    counts = torch.tensor(known.counts, dtype=torch.float64)
+    for width in sorted({part.derivatives.shape[1] for part in parts}):
+        chosen = [n for n, part in enumerate(parts) if part.derivatives.shape[1] == width]
+        mine = [parts[n] for n in chosen]
+        energy, derivatives, volume = (
+            torch.cat([getattr(p, k) for p in mine]) for k in ("energy", "derivatives", "volume")
+        )
+        variance = torch.full_like(derivatives, noise.forces**2)
+        if known.stress:
+            variance[:, -6:] = (noise.stress * volume[:, None]) ** 2
+        if known.energy:
+            derivatives = torch.cat([(energy - counts @ references)[:, None], derivatives], dim=1)
+            variance = torch.cat(
+                [
+                    torch.full_like(variance[:, :0].sum(1, keepdim=True), float(counts.sum()) * noise.energy**2),
+                    variance,
+                ],
+                dim=1,
+            )
+        rows = np.concatenate([members[n * AT_ONCE : (n + 1) * AT_ONCE] for n in chosen])
+        found.append(
+            Family(
+                rows,
+                [torch.cat([part.points[e] for part in mine]) for e in range(len(counts))],
+                [torch.cat([part.changes[e] for part in mine]) for e in range(len(counts))],
+                known.energy,
+                derivatives,
+                variance,
+            )
+        )
+    return found

@@ -1,0 +1,102 @@
+"""The linear algebra of Gaussian processes: the exact one, the sparse one, and the factors of its variance."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+JITTER = 1e-10  # of the largest variance, added to that of inducing environments, which may nearly repeat each other
+
+
+class Exact(NamedTuple):
+    """The weights of all labels, and what they say of the data."""
+
+    weights: Float[Tensor, "L"]
+    signal: float  # eV, the amplitude of the process that the labels are likeliest for
+    log_likelihood: float  # with that amplitude
+
+
+def exact(covariances: Float[Tensor, "L L"], variance: Float[Tensor, "L"], values: Float[Tensor, "L"]) -> Exact:
+    r"""Weights :math:`(K + \Lambda)^{-1} y`; K, of which only what is not above the diagonal is read, is overwritten.
+
+    `variance` is that of the noise relative to the signal's. With the amplitude s that maximizes it, the logarithm of
+    the marginal likelihood is :math:`-\tfrac n2 (1 + \ln 2\pi s^2) - \tfrac12 \ln |K + \Lambda|`,
+    :math:`s^2 = y^T (K + \Lambda)^{-1} y / n`.
+
+    Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25, 5.8.
+
+    Raises:
+        ValueError: the matrix is not positive definite in double precision.
+    """
+    covariances.diagonal().add_(variance)
+    factor, failed = scipy.linalg.lapack.dpotrf(covariances.numpy().T, lower=0, overwrite_a=1, clean=0)
+    if failed:
+        raise _singular()
+    weights, _ = scipy.linalg.lapack.dpotrs(factor, values.numpy(), lower=0)
+    found = torch.from_numpy(weights.reshape(-1))
+    count = len(values)
+    signal = math.sqrt(max(float(values @ found) / count, np.finfo(float).tiny))
+    log_determinant = 2.0 * float(np.log(factor.diagonal()).sum())
+    likelihood = -0.5 * (count * (1.0 + math.log(2.0 * math.pi * signal**2)) + log_determinant)
+    return Exact(found, signal, likelihood)
+
+
+class Sparse(NamedTuple):
+    """The weights of M inducing environments, and the factors of the variance."""
+
+    weights: Float[Tensor, "M"]
+    prior: Float[Tensor, "M M"]  # L, lower
+    posterior: Float[Tensor, "M M"]  # R, upper
+    signal: float  # eV
+
+
+def sparse(
+    among: Float[Tensor, "M M"],
+    covariances: Float[Tensor, "L M"],
+    variance: Float[Tensor, "L"],
+    values: Float[Tensor, "L"],
+) -> Sparse:
+    r"""The weights c that minimize :math:`\lVert \Lambda^{-1/2} (y - K_{NM} c) \rVert^2 + c^T K_{MM} c`.
+
+    Solved by the QR factors of the two squares' factors below each other, which has the digits that the normal equations
+    lose. `covariances` is overwritten.
+
+    Source: Foster et al., J. Mach. Learn. Res. 10, 857 (2009), method V; Bartók, Csányi, Int. J. Quantum Chem. 115, 1051
+    (2015), section 5.3.
+
+    Raises:
+        ValueError: the inducing environments are not different enough.
+    """
+    points = len(among)
+    regularized = among + JITTER * float(among.diagonal().max()) * torch.eye(points, dtype=torch.float64)
+    prior, failed = torch.linalg.cholesky_ex(regularized)
+    if int(failed):
+        raise _singular()
+    per_noise = variance.rsqrt()
+    covariances *= per_noise[:, None]
+    stacked = torch.cat([covariances, prior.T])
+    right = torch.cat([values * per_noise, values.new_zeros(points)])
+    factor = _triangle(torch.cat([stacked, right[:, None]], dim=1))
+    posterior = factor[:points, :points]
+    weights = torch.linalg.solve_triangular(posterior, factor[:points, points:], upper=True)[:, 0]
+    misfit = float((right - stacked @ weights).square().sum())
+    return Sparse(weights, prior, posterior, math.sqrt(max(misfit / len(values), np.finfo(float).tiny)))
+
+
+def _triangle(matrix: Float[Tensor, "r c"]) -> Float[Tensor, "_ c"]:
+    """The upper triangular factor of the QR decomposition."""
+    factor: Tensor = torch.linalg.qr(matrix, mode="r").R
+    return factor
+
+
+def _singular() -> ValueError:
+    return ValueError(
+        "the covariance matrix is singular in double precision: structures repeat each other, or the noise is too "
+        "small. Raise model.gpr.noise, or remove structures that are there twice"
+    )
