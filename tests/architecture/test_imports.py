@@ -37,6 +37,7 @@ LAYERS = [
     ["neighbors", "pair_search", "data", "configfile"],
     ["batch", "reading"],
     ["descriptors", "verlet"],
+    ["pair"],
     ["model"],
     ["collection"],
     ["training", "interfaces", "dynamics", "analysis"],
