@@ -161,6 +161,6 @@ class _Curves:
 
         found = least_squares(
             lambda values: self._residuals(whole(values)), first, slopes, (low, high), x_scale="jac",
-            ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=MOST_STEPS,
+            ftol=1e-12, xtol=1e-12, gtol=1e-15, max_nfev=MOST_STEPS,
         )  # fmt: skip
         return whole(found.x)

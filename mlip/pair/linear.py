@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -65,7 +67,7 @@ def _spline_columns(rows: LabelRows, first: Tensor, spacing: Tensor, knots: int)
 
 def _from_start(count: int, spacing: float) -> Float[np.ndarray, "C C"]:
     """The coefficients from the shares of the fall at the first knot in places 0 and 2, and the other coefficients."""
-    change: np.ndarray = np.eye(count)
+    change: Any = np.eye(count)
     bends = [0.5 * spacing * spacing * decay for decay in DECAYS]
     change[0, :3] = spacing + bends[0], 1.0, spacing + bends[1]
     change[2, :3] = -spacing + bends[0], 1.0, -spacing + bends[1]
@@ -78,7 +80,7 @@ def bounded_least_squares(
     """The unknowns of least squares that are not below `low`; exact, by active sets on the triangle of the columns."""
     size = np.linalg.norm(columns, axis=0)
     size = np.where(size > 0, size, 1.0)
-    triangle = np.linalg.qr(np.column_stack([columns / size, target]), mode="r")
+    triangle: Any = np.linalg.qr(np.column_stack([columns / size, target]), mode="r")
     high = np.full(len(low), np.inf)
     found = lsq_linear(triangle[:, :-1], triangle[:, -1], (low * size, high), method="bvls", tol=1e-14)
     values: np.ndarray = np.maximum(found.x / size, low)

@@ -86,6 +86,16 @@ class PairPotential(nn.Module):
             for pair, row in zip(pairs_of(self.elements), self.table.tolist(), strict=True)
         }
 
+    def minima(self, step: float) -> dict[str, tuple[float, float]]:
+        """Distance (Å) and energy (eV) of the deepest point of each pair's curve, looked for in such steps (Å)."""
+        r = torch.arange(step, self.cutoff, step, dtype=torch.float64, device=self.table.device)
+        found = {}
+        for kind, pair in enumerate(pairs_of(self.elements)):
+            energy = self.curve(r, torch.full_like(r, kind, dtype=torch.int64))[0]
+            place = int(energy.argmin())
+            found[pair_name(pair)] = float(r[place]), float(energy[place])
+        return found
+
     @torch.no_grad()
     def forward(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]

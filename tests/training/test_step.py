@@ -50,7 +50,7 @@ def by_autograd(potential, atoms, labels, loss, forces, stress):
 def by_hand(potential, atoms, labels, loss, forces, stress, features=None):
     step = Step(potential, WeightTable(potential.networks))
     if potential.repulsion is not None:  # it has no weights, so a step sees labels without it
-        whole, learned = (evaluate(potential, atoms.whole, repulsion=repulsion)[:3] for repulsion in (True, False))
+        whole, learned = (evaluate(potential, atoms.whole, pair_terms=added)[:3] for added in (True, False))
         parts = zip(labels[:3], whole, learned, strict=True)
         labels = Properties(*(label - (a - b) for label, a, b in parts))
     terms = step(atoms.whole, labels, loss, forces=forces, stress=stress, features=features)
