@@ -306,8 +306,7 @@ class Model(Section):
     pair: PairModel = PairModel()
     baseline: PairModel | None = Field(
         None,
-        description="a pair potential, as in pair or a form's name, that is fitted first; the model learns the rest; "
-        "null: none",
+        description="a pair potential as in pair, or its form's name, fitted first; the model learns the rest; null: none",
     )
 
     @model_validator(mode="before")

@@ -133,7 +133,7 @@ class Buckingham(Form):
         """See that there is a wall."""
         super().require_sense([*row[:2], row[2] or 1.0] if len(row) == 3 else row)
         strength, rho, dispersion = row
-        most = float(strength * most_dispersion(torch.tensor(rho)))
+        most = float(strength * most_dispersion(torch.tensor(rho, dtype=torch.float64)))
         if dispersion > most * (1 + 1e-9):
             raise ValueError(
                 f"C of buckingham is {dispersion} eV Å^6; expected at most {most:.4g} beside A = {strength} eV and rho "

@@ -400,7 +400,8 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
         [*radial(4.0), *behler(Wide)], 12, members=2, repulsion=(1.0, 1.9), baseline=curves("spline")
     ),
     **{f"pairs, {form}": partial(of_pairs, form) for form in ROWS},
-    "pairs and repulsion": lambda: of_pairs("morse", repulsion=(1.0, 1.9)),
+    "pairs and repulsion": partial(of_pairs, "morse", repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }
+NETWORKS = [name for name, make in POTENTIALS.items() if not isinstance(make, partial)]  # those that have some
