@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from mlip.batch import AtomsBatch
 from mlip.config import Config
 from mlip.config.model import AutoSet, ExplicitSet, Function, FunctionSet
+from mlip.config.pair import PairModel
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.read import read_structures
 from mlip.descriptors import parameters
@@ -30,6 +31,8 @@ from mlip.model.ranges import fitted_ranges
 from mlip.model.reference import fitted_references, given_references, isolated_references
 from mlip.model.repulsion import ZBL, repulsion_from
 from mlip.model.scaling import fitted_scaling
+from mlip.pair.fit import fitted_pair_potential
+from mlip.pair.potential import PairPotential
 from mlip.reading import read_options
 from mlip.structure import Structure
 from mlip.training import optimizers
@@ -147,8 +150,34 @@ def repulsion_of(config: Config, descriptor: ACSF) -> ZBL | None:
         return None
     repulsion = repulsion_from(chosen.model_dump(), descriptor.elements)
     assert repulsion is not None
-    require_within(repulsion, descriptor)
+    require_within(repulsion, descriptor, "repulsion")
     return repulsion
+
+
+def fitted_curves(
+    config: Config,
+    chosen: PairModel,
+    structures: Sequence[Structure],
+    elements: Sequence[int],
+    cutoff: float,
+    known: Mapping[str, Mapping[str, float]] | None = None,
+) -> PairPotential:
+    """The pair potential that a section of the config describes, fitted to structures that are less the repulsion.
+
+    `cutoff` (Å) is for a section that has none; `known` parameters by pair of elements are taken as they are, as are
+    those of the section.
+
+    Raises:
+        ValueError: the section and the data do not fit together.
+    """
+    end = chosen.cutoff or cutoff
+    inner = 0.75 * end if chosen.inner is None else chosen.inner
+    fixed = config.model.reference_energies.method in ("isolated", "given")
+    return fitted_pair_potential(
+        structures, elements, chosen.form, cutoff=end, inner=inner, knots=chosen.knots, smoothing=chosen.smoothing,
+        given={**chosen.parameters, **(known or {})},
+        references=reference_energies_of(config, structures, structures, elements) if fixed else None,
+    )  # fmt: skip
 
 
 def make_potential(
@@ -157,10 +186,11 @@ def make_potential(
     structures: Sequence[Structure] | float,
     references: Sequence[float],
     features: Sequence[Tensor | Moments],
+    baseline: PairPotential | None = None,
 ) -> Potential:
     """A potential with random weights; scaling, ranges and density are from the features of each element's atoms.
 
-    `structures` are those to train on, less the repulsion, or their `energy_scale`.
+    `structures` are those to train on, less the repulsion and the `baseline`, or their `energy_scale`.
     """
     hidden, activation = network_shapes(config, descriptor.elements)
     generator = torch.Generator().manual_seed(config.run.seed)
@@ -174,6 +204,7 @@ def make_potential(
         energy_scale=structures if isinstance(structures, float) else energy_scale(structures),
         anchored=config.model.reference_energies.method in ("isolated", "given"),
         repulsion=repulsion_of(config, descriptor),
+        baseline=baseline,
         ranges=fitted_ranges(features),
         density=fitted_density(features),
     )

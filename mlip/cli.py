@@ -183,10 +183,11 @@ def _train(options: argparse.Namespace) -> int:
     if not ranks.first:
         return 0
     parts: dict[str, Any] = {name: results[name] for name in PARTS if name in results}
+    best = "" if results["best_epoch"] is None else f", best epoch {results['best_epoch']}"
     _print(
         options,
         results,
-        f"{table(parts)}\n{results['seconds']:.0f} s, best epoch {results['best_epoch']}; saved in {folder}",
+        f"{table(parts)}\n{results['seconds']:.0f} s{best}; saved in {folder}",
     )
     return 0
 

@@ -17,6 +17,7 @@ from mlip.assembly import explicit_set, functions_of, network_shapes, reference_
 from mlip.config import Config
 from mlip.config.model import AutoSet, Committee, Model
 from mlip.config.networks import Networks
+from mlip.config.pair import PairModel
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.automatic import chosen_functions
 from mlip.elements import symbol, symbols
@@ -29,13 +30,21 @@ from mlip.model.potential import Potential
 from mlip.model.ranges import fitted_ranges
 from mlip.model.scaling import fitted_scaling
 from mlip.model.transfer import anchor, take_over
+from mlip.pair.potential import PairPotential
 from mlip.structure import Structure
 from mlip.training.examples import Examples
 
 logger = logging.getLogger(__name__)
 
 KEY = "training.start_from"
-KEPT_SECTIONS = ("descriptor", "networks", "committee", "scaling", "repulsion")  # unless the config gives them
+KEPT_SECTIONS = (
+    "descriptor",
+    "networks",
+    "committee",
+    "scaling",
+    "repulsion",
+    "baseline",
+)  # unless the config gives them
 
 
 def start_of(config: Config) -> tuple[Config, Potential]:
@@ -145,6 +154,7 @@ def continued_potential(
     references: Sequence[float],
     features: Sequence[Tensor | Moments],
     train: Examples,
+    baseline: PairPotential | None = None,
 ) -> Potential:
     """A potential with the predictions of `start`, networks for new elements, and reference energies for the data.
 
@@ -160,6 +170,7 @@ def continued_potential(
         networks.to(getattr(torch, config.run.dtype)),
         [0.0] * len(descriptor.elements),
         repulsion=repulsion_of(config, descriptor),
+        baseline=baseline,
         ranges=fitted_ranges(features),
         density=fitted_density(features),
     ).to(train.device)
@@ -192,7 +203,7 @@ def _fit_references(potential: Potential, examples: Examples, chosen: np.ndarray
         return
     predicted = np.concatenate(
         [
-            evaluate(potential, batch, forces=False, features=features, repulsion=False).energy.cpu().numpy()
+            evaluate(potential, batch, forces=False, features=features, pair_terms=False).energy.cpu().numpy()
             for batch, _, features in (examples.take(chunk) for chunk in examples.chunks())
         ]
     )
@@ -222,4 +233,5 @@ def _model_of(start: Potential, provenance: dict[str, Any]) -> Model:
         descriptor=(explicit_set(start.descriptor.functions),),
         networks=Networks.model_validate({**networks[0], "elements": overrides}),
         committee=Committee(members=start.members),
+        baseline=None if start.baseline is None else PairModel.model_validate({"form": start.baseline.form.name}),
     )

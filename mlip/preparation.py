@@ -21,6 +21,14 @@ from mlip.assembly import (
     repulsion_of,
     with_chosen_functions,
 )
+from mlip.baseline import (
+    baseline_of,
+    errors_alone,
+    errors_in_words,
+    pair_descriptor,
+    summary_of,
+    touched_by_repulsion,
+)
 from mlip.config import Config
 from mlip.data.digest import add_structures
 from mlip.data.read import read_structures
@@ -32,7 +40,8 @@ from mlip.device import device_of
 from mlip.elements import symbol, symbols
 from mlip.fine_tuning import known_references, require_fitting, start_of, with_new_elements
 from mlip.model.potential import Potential
-from mlip.model.targets import less_repulsion
+from mlip.model.targets import less_pair_term
+from mlip.pair.potential import PairPotential
 from mlip.reading import read_options
 from mlip.structure import Structure
 from mlip.training.examples import Examples
@@ -70,10 +79,12 @@ class Preparation:
     parts: Parts
     device: torch.device
     descriptor: ACSF
-    targets: list[Structure]  # what the networks learn: parts.train less the repulsion
-    examples: dict[str, Examples]  # by part, with labels less the repulsion
+    targets: list[Structure]  # what the model learns: parts.train less repulsion and baseline
+    examples: dict[str, Examples]  # by part, with labels less these as well
     references: list[float]  # eV, by element; NaN: fitted to what `start` leaves of the energies
     start: Potential | None = None  # whose training is continued on these data
+    baseline: PairPotential | None = None  # taken from the labels as the repulsion is
+    touched: int = 0  # training structures into which the repulsion reaches
 
     def summary(self) -> dict[str, Any]:
         """What was found, for a person to look over."""
@@ -97,27 +108,16 @@ class Preparation:
                 for z, energy in zip(self.descriptor.elements, self.references, strict=True)
             },
             **({"starts from": self.config.training.start_from} if self.start else {}),
-            **self._repulsion(),
+            **summary_of(
+                repulsion_of(self.config, self.descriptor),
+                self.touched,
+                self.baseline,
+                errors_alone(self.targets, self.references, self.descriptor.elements),
+                len(train),
+            ),
             "device": str(self.device),
             "run folder": self.config.run.dir,
         }
-
-    def _repulsion(self) -> dict[str, str]:
-        """Where the repulsion ends, and how far that is from the data."""
-        repulsion = repulsion_of(self.config, self.descriptor)
-        if repulsion is None:
-            return {}
-        ends = repulsion.outer
-        touched = touched_by_repulsion(self.parts.train, self.targets)
-        return {
-            "repulsion": f"ends at {float(ends.min()):.2f} to {float(ends.max()):.2f} Å by element, reaches into "
-            f"{touched} of {len(self.targets)} training structures"
-        }
-
-
-def touched_by_repulsion(structures: Sequence[Structure], targets: Sequence[Structure]) -> int:
-    """How many structures came back changed from `less_repulsion`."""
-    return sum(target is not structure for structure, target in zip(structures, targets, strict=True))
 
 
 def bytes_of_features(descriptor: ACSF, examples: Iterable[Examples], dtype: torch.dtype) -> int:
@@ -156,7 +156,8 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
     if config.training.start_from and start is None:
         config, start = start_of(config)
     parts = read_parts(config, start.elements if start else ())
-    config = with_chosen_functions(config, parts.train)
+    if config.model.kind != "pair":
+        config = with_chosen_functions(config, parts.train)
     if start:
         config = with_new_elements(config, start, parts.train)
     if config.training.solve_last_layer and not parts.valid:
@@ -165,16 +166,15 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
             "give data.valid or data.split.valid, or set it to false"
         )
     elements = sorted({int(z) for s in parts.train for z in s.numbers} | set(start.elements if start else ()))
-    descriptor = ACSF(elements, functions_of(config, elements)).to(device)
+    alone = config.model.kind == "pair"
+    descriptor = (pair_descriptor(config, elements) if alone else ACSF(elements, functions_of(config, elements))).to(
+        device
+    )
     repulsion = repulsion_of(config, descriptor)
-    targets = {name: less_repulsion(getattr(parts, name), repulsion) for name in PARTS}
+    targets = {name: less_pair_term(getattr(parts, name), repulsion) for name in PARTS}
     touched = touched_by_repulsion(parts.train, targets["train"])
-    if touched:
-        logger.info(
-            "model.repulsion reaches into %d of %d training structures; the networks learn what it leaves of them",
-            touched,
-            len(parts.train),
-        )
+    baseline = baseline_of(config, descriptor, targets["train"], saved or start)
+    targets = {name: less_pair_term(part, baseline) for name, part in targets.items()}
     everything = [structure for part in targets.values() for structure in part]
     if start:
         require_fitting(config, start, elements)
@@ -193,7 +193,12 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
             f"{config.data.train}: no atom has a neighbor within {descriptor.cutoff} Å; nothing can be learned. "
             "Check data.units.length and the cutoffs in model.descriptor"
         )
-    return Preparation(config, parts, device, descriptor, targets["train"], examples, references, start)
+    if baseline is not None:
+        left = errors_alone(targets["train"], references, elements)
+        logger.info("the pair potential leaves %s of the training structures", errors_in_words(left))
+    return Preparation(
+        config, parts, device, descriptor, targets["train"], examples, references, start, baseline, touched
+    )
 
 
 def require_runnable(config: Config, device: torch.device | None = None) -> torch.device:

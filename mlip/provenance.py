@@ -31,13 +31,13 @@ def environment(config: Config) -> dict[str, Any]:
     }
 
 
-def provenance(config: Config, parts: Parts, data: str, trainer: Trainer) -> dict[str, Any]:
-    """Where a potential comes from; stands in its file. `data` is the fingerprint of `parts`."""
+def provenance(config: Config, parts: Parts, data: str, trainer: Trainer | None = None) -> dict[str, Any]:
+    """Where a potential comes from; stands in its file. `data` is the fingerprint of `parts`; no trainer, no epochs."""
     return {
         "mlip": version("mlip"),
         "config": config.model_dump(mode="json"),
         "structures": {"train": len(parts.train), "valid": len(parts.valid), "test": len(parts.test)},
         "data": data,
-        "best_epoch": trainer.progress.best_epoch,
-        "best_loss": trainer.progress.best_loss,
+        "best_epoch": trainer.progress.best_epoch if trainer else None,
+        "best_loss": trainer.progress.best_loss if trainer else None,
     }

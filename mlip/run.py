@@ -25,6 +25,7 @@ from mlip.model.checkpoint import POTENTIAL_FILE, load_content, potential_from, 
 from mlip.model.potential import Calibration, Potential
 from mlip.preparation import PARTS, Preparation
 from mlip.provenance import environment, provenance
+from mlip.regression import solved_potential
 from mlip.streaming import StreamedPreparation, prepare
 from mlip.training.calibration import FIGURE_FILE, NUMBERS_FILE, write_calibration
 from mlip.training.distributed import ALONE, Ranks
@@ -126,7 +127,8 @@ def _resume(
     folder = claim.folder
     config = load_config(folder / CONFIG_FILE)
     begun = has_checkpoint(folder)
-    if not begun and any((folder / name).exists() for name in RESULT_FILES if name != POTENTIAL_FILE):
+    solved = config.model.kind != "network"  # without checkpoints: it begins anew
+    if not begun and not solved and any((folder / name).exists() for name in RESULT_FILES if name != POTENTIAL_FILE):
         raise ValueError(
             f"{folder}: {CHECKPOINT_FILE} is missing, without which the run cannot go on, and other results are there. "
             "Restore it, or begin a new run in another run.dir"
@@ -163,6 +165,8 @@ def _run(
     ranks: Ranks,
 ) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
+    if ready.config.model.kind == "pair":
+        return _solve(ready, claim, started, ranks)
     committee = ready.config.model.committee
     # The networks of a committee are computed in as many threads, each with the matrix products of its own.
     configure_cpu(ready.config.run.threads, 1 if committee.members > 1 else ready.config.run.threads)
@@ -236,6 +240,24 @@ def _fit(
     return results
 
 
+def _solve(ready: Preparation, claim: Claim, started: float, ranks: Ranks) -> dict[str, Any]:
+    """Test and save a potential of a kind that takes no epochs; every rank does all of it, and the first writes."""
+    configure_cpu(ready.config.run.threads, ready.config.run.threads)
+    potential = solved_potential(ready)
+    results: dict[str, Any] = {}
+    for name in PARTS:
+        if len(ready.examples[name]):
+            results[name] = evaluate_examples(potential, ready.examples[name])[1].results()
+    results = {"seconds": time.monotonic() - started, "best_epoch": None, **results}
+    if ranks.first:
+        claim.require()
+        save_potential(
+            claim.folder / POTENTIAL_FILE, potential, provenance(ready.config, ready.parts, ready.parts.fingerprint())
+        )
+        write_whole(claim.folder / RESULTS_FILE, json.dumps(results, indent=1))
+    return results
+
+
 def new_potential(ready: Preparation) -> Potential:
     """The potential that a run begins with: untrained, or what becomes of the one it starts from."""
     config, examples = ready.config, ready.examples
@@ -243,10 +265,10 @@ def new_potential(ready: Preparation) -> Potential:
     report_redundancy(features, ready.descriptor)
     if ready.start is None:
         learned = ready.energy_scale if isinstance(ready, StreamedPreparation) else ready.targets
-        potential = make_potential(config, ready.descriptor, learned, ready.references, features)
+        potential = make_potential(config, ready.descriptor, learned, ready.references, features, ready.baseline)
         return potential.to(ready.device)
     potential = continued_potential(
-        config, ready.start, ready.descriptor, ready.references, features, examples["train"]
+        config, ready.start, ready.descriptor, ready.references, features, examples["train"], ready.baseline
     ).to(ready.device)
     if len(examples["valid"]):
         found = evaluate_examples(potential, examples["valid"])[1].results()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mlip import preparation
 from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of, repulsion_of, scale_of
+from mlip.baseline import baseline_of
 from mlip.config import Config
 from mlip.config.model import AutoSet
 from mlip.data.digest import add_structures
@@ -30,7 +31,7 @@ from mlip.descriptors.functions import function_from_dict
 from mlip.elements import symbols
 from mlip.model.potential import Potential
 from mlip.model.reference import references_of_counts
-from mlip.model.targets import less_repulsion
+from mlip.model.targets import less_pair_term
 from mlip.preparation import LABELS, PARTS, Parts, Preparation
 from mlip.reading import read_options
 from mlip.structure import Structure
@@ -42,6 +43,7 @@ from mlip.training.streamed import StreamedExamples, Window
 logger = logging.getLogger(__name__)
 
 SHARE_OF_A_POOL = 0.4  # of what is left of the memory limit; two are there, and a chunk on its way into one
+MOST_FITTED = 1000  # training structures to which a baseline is fitted
 SHARE_OF_VALID = 0.25  # up to which validation structures stay in memory
 
 
@@ -162,13 +164,19 @@ def _prepare(config: Config, saved: Potential | None, store: StoreFile, device: 
     descriptor = ACSF(elements, functions_of(config, elements)).to(device)
     network_shapes(config, elements)
     stored = _stored_features(config, store, descriptor)
-    source = Source(store, device, stored, repulsion_of(config, descriptor))
+    repulsion = repulsion_of(config, descriptor)
+    some = [parts.train[i] for i in _evenly(len(parts.train))]
+    baseline = baseline_of(config, descriptor, less_pair_term(some, repulsion), saved)
+    terms = tuple(term for term in (repulsion, baseline) if term is not None)
+    source = Source(store, device, stored, terms)
     examples = _examples(config, source, places, known)
     for name, structures in outside.items():
-        examples[name] = Examples(less_repulsion(structures, source.repulsion), descriptor.cutoff, device)
+        for term in terms:
+            structures = less_pair_term(structures, term)
+        examples[name] = Examples(structures, descriptor.cutoff, device)
     train = examples["train"]
     assert isinstance(train, StreamedExamples)
-    bare = Source(store, device, stored, source.repulsion, jacobians=False)
+    bare = Source(store, device, stored, terms, jacobians=False)
     once = StreamedExamples(Window(bare), places["train"], train.pool_bytes, known["train"])
     quiet = not logger.isEnabledFor(logging.INFO)
     train.statistics = found = statistics_of(once, descriptor, features=saved is None, quiet=quiet)
@@ -181,11 +189,19 @@ def _prepare(config: Config, saved: Potential | None, store: StoreFile, device: 
         references = references_of_counts(found.counts, found.energies, method)
     else:
         references = reference_energies_of(config, (), _lone_atoms(store), elements)
-    return StreamedPreparation(config, parts, device, descriptor, [], examples, references, None, found)
+    return StreamedPreparation(
+        config, parts, device, descriptor, [], examples, references, baseline=baseline, statistics=found
+    )
+
+
+def _evenly(count: int) -> list[int]:
+    """Places of the structures that a baseline is fitted to."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_FITTED)).round().astype(int)).tolist()
 
 
 def _require_streamable(config: Config) -> None:
     reasons = {
+        "model.kind is not network": config.model.kind != "network",
         "training.batch_size is all, which needs all structures at once": config.training.batch_size == "all",
         "training.start_from is given, and fine-tuning works in memory": config.training.start_from is not None,
     }

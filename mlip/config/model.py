@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from mlip.config.networks import Networks
+from mlip.config.pair import PairModel, Zbl
 from mlip.config.section import Section, Symbol
 
 Shape = Literal["p1", "p1a", "p2", "p2a", "p3", "p3a", "p4", "p4a", "e", "ea"]
@@ -265,20 +266,6 @@ class Committee(Section):
         return self
 
 
-class Zbl(Section):
-    """Screened repulsion of the nuclei (Ziegler, Biersack, Littmark 1985), so that atoms never fuse."""
-
-    name: Literal["zbl"]
-    inner: float = Field(0.35, ge=0, description="full strength up to here, in units of the sum of covalent radii")
-    outer: float = Field(0.7, gt=0, le=2, description="nothing from here on, in the same units; bonds are near 1")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Zbl:
-        if not self.inner < self.outer:
-            raise ValueError(f"inner is {self.inner} and outer {self.outer}; expected inner < outer")
-        return self
-
-
 def _a_word_too(schema: dict[str, Any]) -> None:
     """The JSON schema of what `Model` takes: a section, or its kind alone."""
     section = dict(schema)
@@ -316,11 +303,24 @@ class Model(Section):
     repulsion: Zbl | None = Field(
         None, description="added to the networks for atoms closer than any bond; null: only what they learn from data"
     )
+    pair: PairModel = PairModel()
+    baseline: PairModel | None = Field(
+        None,
+        description="a pair potential as in pair, or its form's name, fitted first; the model learns the rest; null: none",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _a_word_is_the_kind(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _a_pair_potential_is_alone(self) -> Model:
+        if self.kind == "pair" and self.baseline is not None:
+            raise ValueError("baseline is for the other kinds; the potential of kind pair is what pair says")
+        if self.kind == "pair" and self.committee.members > 1:
+            raise ValueError("a fit of kind pair has one answer, so there is no committee of it; set members to 1")
+        return self
 
     @field_validator("descriptor", mode="before")
     @classmethod

@@ -31,11 +31,14 @@ class ACSF(nn.Module):
         ValueError: there is no function, or one names an element outside `elements`.
     """
 
-    def __init__(self, elements: Sequence[int], functions: Sequence[SymmetryFunction]) -> None:
+    def __init__(
+        self, elements: Sequence[int], functions: Sequence[SymmetryFunction], cutoff: float | None = None
+    ) -> None:
         super().__init__()
         self.elements = tuple(sorted(set(elements)))
         self.functions = tuple(functions)
-        if not self.functions:
+        self._cutoff = cutoff
+        if not self.functions and cutoff is None:
             raise ValueError("the descriptor has no symmetry functions; give at least one")
         for column, function in enumerate(self.functions):
             strangers = {*function.elements, function.center or self.elements[0]} - set(self.elements)
@@ -57,12 +60,14 @@ class ACSF(nn.Module):
     @property
     def cutoff(self) -> float:
         """Largest cutoff of any function (Å)."""
-        return max(function.cutoff for function in self.functions)
+        return max((function.cutoff for function in self.functions), default=self._cutoff or 0.0)
 
     def forward(
         self, numbers: Int[Tensor, "N"], pairs: Int[Tensor, "2 P"], vectors: Float[Tensor, "P 3"]
     ) -> Float[Tensor, "N D"]:
         """Features from the pair vectors (Å); pairs beyond a function's cutoff do not count."""
+        if not self.functions:
+            return vectors.sum() * vectors.new_zeros(len(numbers), 0)
         element = self.index_of_number[numbers]
         distances = vectors.norm(dim=1)
         triples = _TripleSearch(pairs[0], distances)

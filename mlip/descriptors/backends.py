@@ -61,6 +61,8 @@ def has_triton() -> bool:
 
 def fastest(descriptor: ACSF, device: torch.device) -> Backend:
     """The numba kernels on a CPU, the Triton kernels on a CUDA device; without these the reference in plain PyTorch."""
+    if not descriptor.functions:
+        return descriptor
     if device.type == "cpu" and has_kernels():
         from mlip.descriptors.compiled import compiled
 

@@ -267,6 +267,8 @@ def shapes_of(descriptor: ACSF, atoms: Collection, *, jacobians: bool = True) ->
 
 def bytes_needed(descriptor: ACSF, atoms: Collection, dtype: torch.dtype, *, jacobians: bool = True) -> int:
     """Memory that a store of these structures takes (bytes)."""
+    if not descriptor.functions:
+        return 0
     features, *rows = shapes_of(descriptor, atoms, jacobians=jacobians).values()
     size = math.prod(features) * dtype.itemsize
     return size + sum(math.prod(shape) * dtype.itemsize + shape[0] * 2 * torch.int32.itemsize for shape in rows)

@@ -8,11 +8,11 @@ import numpy as np
 
 from mlip.kernels.arithmetic import FEATURES, GRADIENTS
 from mlip.kernels.compile import disjoint, kernel
+from mlip.kernels.curves import add_pair_terms
 from mlip.kernels.neighborhoods import add_neighbors
 from mlip.kernels.network import block_energies, room_for_networks
 from mlip.kernels.products import add_product, find_triples, room_for
 from mlip.kernels.ranges import find_outside
-from mlip.kernels.repulsion import add_repulsion
 
 # Pairs by center: start (N+1), element (N,), center and neighbor (P,), element of the neighbor (P,), shifts (P,3).
 Topology = namedtuple("Topology", "start element center neighbor of_neighbor shifts")
@@ -22,7 +22,7 @@ Scratch = namedtuple("Scratch", "vectors features by_features")
 
 @kernel(allocates=True)
 def evaluate_blocks(
-    bounds, topology, positions, cell, functions, networks, repulsion, watch, energies, gradients, virials
+    bounds, topology, positions, cell, functions, networks, pair_terms, watch, energies, gradients, virials
 ):  # fmt: skip
     """Energies of the atoms in some blocks, gradients of their pairs, and each block's sum of vector times gradient."""
     real, width = networks.weights.dtype, networks.widths[:, 0].max()
@@ -31,14 +31,14 @@ def evaluate_blocks(
     layers = room_for_networks(networks, most)
     scratch = Scratch(np.empty((neighbors, 3)), np.empty((most, width), real), np.empty((most, width), real))
     _evaluate(
-        bounds, topology, positions, cell, functions, networks, repulsion, watch,
+        bounds, topology, positions, cell, functions, networks, pair_terms, watch,
         room, layers, scratch, energies, gradients, virials
     )  # fmt: skip
 
 
 @kernel
 def _evaluate(
-    bounds, topology, positions, cell, functions, networks, repulsion, watch,
+    bounds, topology, positions, cell, functions, networks, pair_terms, watch,
     room, layers, scratch, energies, gradients, virials
 ):  # fmt: skip
     """The same in arrays that are there.
@@ -64,9 +64,36 @@ def _evaluate(
         block_energies(networks, element, features[:count], layers, energies[begin:end], by_features[:count])
         gradients[a:b] = 0.0
         add_product(GRADIENTS, element, functions, room, used, filled, by_features, gradients)
-        if repulsion.shape[1] > 0:
-            of_neighbor, added = topology.of_neighbor[a:b], energies[begin:end]
-            add_repulsion(repulsion, element, start[begin : end + 1], of_neighbor, vectors, added, gradients[a:b])
+        of_neighbor, added = topology.of_neighbor[a:b], energies[begin:end]
+        add_pair_terms(pair_terms, element, start[begin : end + 1], of_neighbor, vectors, added, gradients[a:b])
+        _add_virial(vectors[: b - a], gradients[a:b], virials[block])
+
+
+@kernel(allocates=True)
+def evaluate_pair_terms(bounds, topology, positions, cell, pair_terms, energies, gradients, virials):
+    """The same where nothing is made of features: functions of pairs are all there is."""
+    start, most = topology.start, 0
+    for block in range(bounds.shape[0] - 1):
+        most = max(most, start[bounds[block + 1]] - start[bounds[block]])
+    _evaluate_pair_terms(
+        bounds, topology, positions, cell, pair_terms, np.empty((most, 3)), energies, gradients, virials
+    )  # fmt: skip
+
+
+@kernel
+def _evaluate_pair_terms(bounds, topology, positions, cell, pair_terms, vectors, energies, gradients, virials):
+    """The same in arrays that are there."""
+    start = topology.start
+    for block in range(bounds.shape[0] - 1):
+        begin, end = bounds[block], bounds[block + 1]
+        a, b = start[begin], start[end]
+        _pair_vectors(positions, cell, topology.center[a:b], topology.neighbor[a:b], topology.shifts[a:b], vectors)
+        energies[begin:end] = 0.0
+        gradients[a:b] = 0.0
+        add_pair_terms(
+            pair_terms, topology.element[begin:end], start[begin : end + 1], topology.of_neighbor[a:b], vectors,
+            energies[begin:end], gradients[a:b],
+        )  # fmt: skip
         _add_virial(vectors[: b - a], gradients[a:b], virials[block])
 
 

@@ -23,6 +23,7 @@ from mlip.model.potential import Calibration, Potential
 from mlip.model.ranges import FeatureRanges
 from mlip.model.repulsion import repulsion_from
 from mlip.model.scaling import FeatureScaling
+from mlip.pair.potential import pair_potential_from
 from mlip.structure import CHEMICAL_ELEMENTS
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
@@ -88,10 +89,12 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
+        **({} if potential.descriptor.functions else {"cutoff": potential.cutoff}),
         **_model_content(potential.atomic),
         "energy_scale": potential.energy_scale,
         "anchored": potential.anchored,
         "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),
+        **({} if potential.baseline is None else {"baseline": potential.baseline.as_dict()}),
         "dtype": str(potential.dtype).removeprefix("torch."),
         "ranges": {name: values.detach().cpu().clone() for name, values in potential.ranges.named_buffers()},
         "state": {name: tensor.detach().cpu().clone() for name, tensor in potential.state_dict().items()},
@@ -103,7 +106,7 @@ def potential_from(content: dict[str, Any]) -> Potential:
     elements = content["elements"]
     functions = [function_from_dict(values) for values in content["functions"]]
     potential = Potential(
-        ACSF(elements, functions),
+        ACSF(elements, functions, content.get("cutoff")),
         FeatureScaling(len(elements), len(functions)),
         _model_from(content),
         [0.0] * len(elements),
@@ -111,6 +114,7 @@ def potential_from(content: dict[str, Any]) -> Potential:
         anchored=content["anchored"],
         calibration=Calibration(*content.get("calibration", Calibration())),
         repulsion=repulsion_from(content.get("repulsion"), elements),
+        baseline=pair_potential_from(content.get("baseline"), elements),
         ranges=FeatureRanges(**content["ranges"]) if "ranges" in content else None,
         density=FeatureDensity(**content["density"]) if "density" in content else None,
     )

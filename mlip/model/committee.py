@@ -111,7 +111,7 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
     """
     first = potentials[0]
     for other in potentials[1:]:
-        for name in ("elements", "functions", "widths", "activation", "energy_scale", "anchored", "dtype", "repulsion"):
+        for name in _facts(first):
             if _facts(first)[name] != _facts(other)[name]:
                 raise ValueError(
                     f"potentials with different {name} cannot be members of one committee. "
@@ -146,6 +146,7 @@ def _facts(potential: Potential) -> dict[str, object]:
         "anchored": potential.anchored,
         "dtype": potential.dtype,
         "repulsion": potential.repulsion and potential.repulsion.as_dict(),
+        "baseline": potential.baseline and potential.baseline.as_dict(),
     }
 
 

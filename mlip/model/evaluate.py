@@ -20,7 +20,7 @@ def evaluate(
     stress: bool = True,
     train: bool = False,
     features: Featurizer | None = None,
-    repulsion: bool = True,
+    pair_terms: bool = True,
 ) -> Properties:
     r"""Energy of every structure, and its derivatives from one gradient by the pair vectors.
 
@@ -32,7 +32,8 @@ def evaluate(
     `train` keeps the graph, so that anything made of energy, forces and stress can be differentiated by the weights.
     `features` replaces the fastest backend of the descriptor by something with the same values, such as the reference
     (`potential.descriptor`) or features kept from an earlier pass.
-    Stress needs forces. Without `repulsion` the potential's repulsion is left out, for labels from which it was taken.
+    Stress needs forces. Without `pair_terms` the potential's repulsion and baseline are left out, for labels from which
+    they were taken.
 
     Returns:
         energy in eV (float64), forces in eV/Å and stress in eV/Å³ (ASE's sign, NaN for a structure without a volume) in
@@ -43,8 +44,8 @@ def evaluate(
     vectors = exact.to(potential.dtype)
     featurizer = features or fastest(potential.descriptor, vectors.device)
     energies, gradient = (_differentiable if train else _by_products)(potential, batch, vectors, featurizer, forces)
-    if repulsion and potential.repulsion is not None:
-        added, by_vectors = potential.repulsion(batch.numbers, batch.pairs, exact)
+    for term in potential.pair_terms if pair_terms else ():
+        added, by_vectors = term(batch.numbers, batch.pairs, exact)
         energies = energies + added
         gradient = None if gradient is None else gradient + by_vectors.to(gradient.dtype)
     result = Properties(energy=sum_per_structure(energies, batch), atomic_energies=energies)

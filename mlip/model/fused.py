@@ -15,9 +15,12 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.compiled import compiled, in_threads, pair_table
 from mlip.kernels import network as kernels
 from mlip.kernels.activations import kinds_of
-from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks
+from mlip.kernels.curves import FORMS, NONE, PairTerms
+from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks, evaluate_pair_terms
 from mlip.kernels.products import block_bounds
 from mlip.kernels.ranges import Watch
+from mlip.model.atomic import NoModel
+from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.ranges import TOLERANCE, Outside
 from mlip.model.weights import layout_of
@@ -45,18 +48,27 @@ class FusedPotential:
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
+        self.pair_terms = _pair_terms(potential)
+        self.offsets = potential.reference_energies.cpu().numpy()
+        self.networks: kernels.Networks | None = None
+        self.angular_groups, self.dtype = 0, _dtype(potential)
+        if not isinstance(potential.atomic, NoModel):
+            self._take_networks(potential)
+        self._searched: AtomsBatch | None = None  # the batch that these two are of
+        self._topology: Any = None
+        self._bounds: Any = None
+
+    def _take_networks(self, potential: Potential) -> None:
+        """Tables of functions and networks."""
         self.features = compiled(potential.descriptor)
+        self.angular_groups = self.features.angular_groups
         self.columns = columns_of_centers(potential.descriptor)
         place = np.empty(self.features.width, np.int64)
         for mine in self.columns:
             place[mine] = np.arange(len(mine))
         self.functions = self.features.functions._replace(columns=place[self.features.functions.columns])
         self.networks, self.offsets = _tables(potential, self.columns)
-        self.repulsion = _repulsion_tables(potential)
         self.ranges = _range_tables(potential, self.columns)
-        self._searched: AtomsBatch | None = None  # the batch that these two are of
-        self._topology: Any = None
-        self._bounds: Any = None
 
     def __call__(self, batch: AtomsBatch) -> FusedResult:
         """Evaluate a batch of one structure.
@@ -94,26 +106,25 @@ class FusedPotential:
     ) -> FusedResult:
         """Energies of N centers, and forces on all A atoms that may be their neighbors, in blocks of `topology`."""
         outputs, forces = np.empty(len(topology.element)), np.zeros(positions.shape)
-        gradients = np.empty((len(topology.center), 3), self.networks.weights.dtype)
+        gradients = np.empty((len(topology.center), 3), self.dtype)
         virials = np.zeros((len(bounds) - 1, 3, 3))
         found = Outside.of(len(outputs) if outside else 0)
-        kept, lowest, highest, per_width = self.ranges
-        watch = Watch(kept, lowest, highest, per_width, TOLERANCE, found.severity, found.function, found.functions)
+        place, made = (topology, positions, cell), (outputs, gradients)
+        if self.networks is None:
+            for field, nothing in zip(found, (0.0, -1, 0), strict=True):
+                field.fill(nothing)
+        else:
+            kept, lowest, highest, per_width = self.ranges
+            watch = Watch(kept, lowest, highest, per_width, TOLERANCE, found.severity, found.function, found.functions)
 
         def evaluate(first: int, last: int) -> None:
-            evaluate_blocks(
-                bounds[first : last + 1],
-                topology,
-                positions,
-                cell,
-                self.functions,
-                self.networks,
-                self.repulsion,
-                watch,
-                outputs,
-                gradients,
-                virials[first:last],
-            )
+            mine, virial = bounds[first : last + 1], virials[first:last]
+            if self.networks is None:
+                evaluate_pair_terms(mine, *place, self.pair_terms, *made, virial)
+            else:
+                evaluate_blocks(
+                    mine, *place, self.functions, self.networks, self.pair_terms, watch, *made, virial
+                )  # fmt: skip
 
         in_threads(len(topology.center), len(bounds) - 1, evaluate)
         add_forces(topology.center, topology.neighbor, gradients, forces)
@@ -154,16 +165,26 @@ class FusedPotential:
         center, neighbor = pairs
         table = pair_table(element, center, neighbor, centers)
         topology = Topology(table.start, table.element, center, neighbor, table.neighbor, shifts)
-        return topology, block_bounds(table.start, self.features.angular_groups)
+        return topology, block_bounds(table.start, self.angular_groups)
 
 
-def _repulsion_tables(potential: Potential) -> np.ndarray:
-    """What the kernel of the repulsion wants for each pair of elements (4,E,E); of no elements if there is none."""
-    repulsion = potential.repulsion
-    if repulsion is None:
-        return np.empty((4, 0, 0))
-    tables = repulsion.strength, repulsion.decay, repulsion.inner, repulsion.outer
-    return np.stack([table.cpu().numpy() for table in tables])
+def _pair_terms(potential: Potential) -> PairTerms:
+    """What the kernels of functions of pairs want; tables of no elements where there is no repulsion."""
+    repulsion, baseline = potential.repulsion, potential.baseline
+    fixed = np.empty((4, 0, 0))
+    if repulsion is not None:
+        tables = repulsion.strength, repulsion.decay, repulsion.inner, repulsion.outer
+        fixed = np.stack([table.cpu().numpy() for table in tables])
+    if baseline is None:
+        return PairTerms(fixed, NONE, np.zeros(2), np.zeros((0, 0), np.int64), np.zeros((0, 0)), np.zeros((0, 0)))
+    curves = (table.cpu().numpy() for table in (baseline.kind, baseline.table, baseline.cores))
+    form = FORMS.index(baseline.form.name)
+    return PairTerms(fixed, form, np.array([baseline.inner, baseline.cutoff]), *curves)
+
+
+def can_be_fused(potential: Potential) -> bool:
+    """Whether there are kernels for what makes the energies of a potential."""
+    return isinstance(potential.atomic, AtomicNetworks | NoModel)
 
 
 def _range_tables(

@@ -17,6 +17,7 @@ from mlip.model.networks import AtomicNetworks
 from mlip.model.ranges import FeatureRanges, unknown_ranges
 from mlip.model.repulsion import ZBL
 from mlip.model.scaling import FeatureScaling
+from mlip.pair.potential import PairPotential
 
 
 class Calibration(NamedTuple):
@@ -37,15 +38,16 @@ class Potential(nn.Module):
     features are all zero, have exactly its reference energy; else (a = 0) the reference energies only carry the bulk of
     the total energy. A committee has several networks for each element, and its energies are their mean; `calibration`
     is what the standard deviations over its members are multiplied with.
-    `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies. `ranges` are those of
+    `repulsion` and the fitted `baseline`, if there are any, are functions of pairs that `evaluate` adds to these
+    energies. `ranges` are those of
     the training set's features, unknown unless given; they tell where the potential extrapolates, as does their
     `density`, if there is one.
 
     Source: Behler, Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 1.
 
     Raises:
-        ValueError: `reference_energies` has not one number for each element, the repulsion is for other elements or
-            reaches beyond the descriptor's cutoff, or the ranges or the density are for other elements or functions.
+        ValueError: `reference_energies` has not one number for each element, a function of pairs is for other elements
+            or reaches beyond the descriptor's cutoff, or the ranges or the density are for other elements or functions.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Potential(nn.Module):
         anchored: bool = False,
         calibration: Calibration | None = None,
         repulsion: ZBL | None = None,
+        baseline: PairPotential | None = None,
         ranges: FeatureRanges | None = None,
         density: FeatureDensity | None = None,
     ) -> None:
@@ -68,8 +71,9 @@ class Potential(nn.Module):
                 f"{len(reference_energies)} reference energies for the {len(descriptor.elements)} elements "
                 f"{symbols(descriptor.elements)}; expected one each"
             )
-        if repulsion is not None:
-            require_within(repulsion, descriptor)
+        for term, key in ((repulsion, "repulsion"), (baseline, "baseline")):
+            if term is not None:
+                require_within(term, descriptor, key)
         self.descriptor = descriptor
         if ranges is not None and ranges.lowest.shape != scaling.shift.shape:
             raise ValueError(
@@ -89,6 +93,7 @@ class Potential(nn.Module):
         self.anchored = anchored
         self.calibration = calibration or Calibration()
         self.repulsion = repulsion
+        self.baseline = baseline
         self.register_buffer("reference_energies", torch.tensor(reference_energies, dtype=torch.float64))
         self.reference_energies: Tensor
 
@@ -110,6 +115,11 @@ class Potential(nn.Module):
                 "model.kind=network"
             )
         return self.atomic
+
+    @property
+    def pair_terms(self) -> tuple[ZBL | PairPotential, ...]:
+        """The functions of pairs that are added to the atomic energies."""
+        return tuple(term for term in (self.repulsion, self.baseline) if term is not None)
 
     @property
     def members(self) -> int:
@@ -171,20 +181,20 @@ class Potential(nn.Module):
         return self.atomic(self.scaling(nothing, element), element).double()
 
 
-def require_within(repulsion: ZBL, descriptor: ACSF) -> None:
-    """See that the descriptor's pairs are all that the repulsion needs.
+def require_within(term: ZBL | PairPotential, descriptor: ACSF, key: str) -> None:
+    """See that the descriptor's pairs are all that a function of pairs needs; `key` is its section of the model.
 
     Raises:
         ValueError: they are not.
     """
-    if repulsion.elements != descriptor.elements:
+    if term.elements != descriptor.elements:
         raise ValueError(
-            f"the repulsion is for {symbols(repulsion.elements)}, the descriptor for {symbols(descriptor.elements)}; "
+            f"the {key} is for {symbols(term.elements)}, the descriptor for {symbols(descriptor.elements)}; "
             "expected the same elements"
         )
-    if repulsion.cutoff > descriptor.cutoff:
+    if term.cutoff > descriptor.cutoff:
+        end = "outer" if key == "repulsion" else "cutoff"
         raise ValueError(
-            f"model.repulsion reaches to {repulsion.cutoff:.2f} Å, beyond the descriptor's cutoff of "
-            f"{descriptor.cutoff} Å. Lower model.repulsion.outer, raise a cutoff in model.descriptor, or set "
-            "model.repulsion=null"
+            f"model.{key} reaches to {term.cutoff:.2f} Å, beyond the descriptor's cutoff of {descriptor.cutoff} Å. "
+            f"Lower model.{key}.{end}, raise a cutoff in model.descriptor, or set model.{key}=null"
         )

@@ -107,6 +107,8 @@ class FeatureRanges(nn.Module):
         by more than 0.1 and under 1 % by more than 1; with a bond of a hydrogen atom 0.3 Å shorter or 0.5 Å longer all
         have one outside by more than 0.1 and 95 % by more than 1.
         """
+        if not features.shape[1]:  # nothing is made of features
+            return Outside(np.zeros(len(features)), np.full(len(features), -1), np.zeros(len(features), np.int64))
         values = features.detach().double()
         beyond = torch.maximum(self.lowest[element] - values, values - self.highest[element]) / self.widths[element]
         severity, function = beyond.max(dim=1)

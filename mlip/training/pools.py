@@ -14,6 +14,7 @@ from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.store import FeatureStore, Stored
 from mlip.model.derivatives import forces_of, stress_of
 from mlip.model.repulsion import ZBL
+from mlip.pair.potential import PairPotential
 from mlip.training.examples import Examples
 
 # Bytes in memory of what `Examples` has: int64 and float64 throughout.
@@ -28,7 +29,7 @@ class Source:
     file: StoreFile
     device: torch.device
     descriptor: ACSF | None = None  # whose features in the store are to be used; None: none
-    repulsion: ZBL | None = None  # taken from the labels
+    pair_terms: tuple[ZBL | PairPotential, ...] = ()  # taken from the labels
     jacobians: bool = True  # whether to read them as well
 
     @property
@@ -68,7 +69,7 @@ class Source:
         )
         labels = Properties(*(torch.from_numpy(arrays[name]) for name in ("energy", "forces", "stress")))
         atoms = Collection.of(whole, atom_start, pair_start)
-        examples = Examples.of(atoms, less_repulsion(whole, labels, self.repulsion), self.device)
+        examples = Examples.of(atoms, less_pair_terms(whole, labels, self.pair_terms), self.device)
         if self.descriptor is not None:
             jacobians = [arrays[name] for name in self._jacobians()]
             dtype = torch.from_numpy(arrays["features"]).dtype
@@ -104,15 +105,15 @@ class Source:
         return arrays
 
 
-def less_repulsion(batch: AtomsBatch, labels: Properties, repulsion: ZBL | None) -> Properties:
-    """Labels less the repulsion, as `model.targets.less_repulsion` takes it from structures."""
-    if repulsion is None:
-        return labels
-    vectors = pair_vectors(batch)
-    by_atom, gradient = repulsion(batch.numbers, batch.pairs, vectors)
-    assert labels.forces is not None and labels.stress is not None
-    return Properties(
-        labels.energy - sum_per_structure(by_atom, batch),
-        labels.forces - forces_of(batch, gradient),
-        labels.stress - stress_of(batch, vectors, gradient),
-    )
+def less_pair_terms(batch: AtomsBatch, labels: Properties, terms: tuple[ZBL | PairPotential, ...]) -> Properties:
+    """Labels less functions of pairs, as `model.targets.less_pair_term` takes one from structures."""
+    vectors = pair_vectors(batch) if terms else None
+    for term in terms:
+        assert labels.forces is not None and labels.stress is not None and vectors is not None
+        by_atom, gradient = term(batch.numbers, batch.pairs, vectors)
+        labels = Properties(
+            labels.energy - sum_per_structure(by_atom, batch),
+            labels.forces - forces_of(batch, gradient),
+            labels.stress - stress_of(batch, vectors, gradient),
+        )
+    return labels

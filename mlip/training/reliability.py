@@ -86,7 +86,7 @@ def reliability_of(potential: Potential, examples: Examples, ranks: Ranks = ALON
     found = Reliability()
     for chunk in examples.chunks(ranks.share(range(len(examples)), examples.costs)):
         batch, labels, features = examples.take(chunk)
-        predicted = evaluate(potential, batch, stress=False, features=features, repulsion=False)
+        predicted = evaluate(potential, batch, stress=False, features=features, pair_terms=False)
         found.add(predicted, spread(potential, batch, features=features), labels)
     found.merge(ranks.gathered)
     return found

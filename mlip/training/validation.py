@@ -30,7 +30,7 @@ def evaluate_examples(
             forces=examples.has_forces or examples.has_stress,
             stress=examples.has_stress,
             features=features,
-            repulsion=False,
+            pair_terms=False,
         )
         errors.add(predicted, labels, batch)
         if loss:

@@ -23,6 +23,7 @@ ROOMS = {
         "config/data.py",
         "config/model.py",
         "config/networks.py",
+        "config/pair.py",
         "config/section.py",
         "config/training.py",
         "configfile.py",

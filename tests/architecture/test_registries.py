@@ -7,16 +7,18 @@ import pytest
 
 from mlip import units
 from mlip.assembly import explicit_set, functions_of
-from mlip.config import data, model, networks, training
+from mlip.config import data, model, networks, pair, training
 from mlip.configfile import parse_config
 from mlip.data.read import READERS
 from mlip.descriptors.compact_functions import SHAPES
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import KINDS
 from mlip.descriptors.selection import METHODS
+from mlip.kernels import curves
 from mlip.model.networks import ACTIVATIONS
 from mlip.model.repulsion import REPULSIONS
 from mlip.model.scaling import SCALINGS
+from mlip.pair.forms import FORMS as FORMS_OF_PAIRS
 from mlip.training.loss import FORMS
 from mlip.training.optimizers import OPTIMIZERS
 
@@ -40,6 +42,8 @@ def choices(section, field):
         (choices(model.Function, "kind"), KINDS),
         (get_args(model.Shape), SHAPES),
         (choices(model.Zbl, "name"), REPULSIONS),
+        (get_args(pair.FormName), FORMS_OF_PAIRS),
+        (curves.FORMS, FORMS_OF_PAIRS),
         (choices(model.AutoSet, "pruning"), METHODS),
         (
             [name for kind in get_args(get_args(training.Optimizer)[0]) for name in choices(kind, "name")],
@@ -59,6 +63,8 @@ def choices(section, field):
         "kind",
         "shape",
         "repulsion",
+        "pair form",
+        "kernel of a pair form",
         "pruning",
         "optimizer",
     ],

@@ -39,7 +39,7 @@ def test_fused_is_evaluate(name, structure):
         np.testing.assert_allclose(found.stress, expected.stress[0], rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", zoo.POTENTIALS)
+@pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_single_precision(name):
     potential = zoo.POTENTIALS[name]()
     batch, _ = to_batch(zoo.STRUCTURES["triclinic"], potential.cutoff)

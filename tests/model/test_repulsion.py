@@ -14,7 +14,7 @@ from mlip.batch import collate, collate_labels, to_batch
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Potential
 from mlip.model.repulsion import REPULSIONS, ZBL, repulsion_from
-from mlip.model.targets import less_repulsion
+from mlip.model.targets import less_pair_term
 from mlip.structure import Structure
 
 ALL_ON = (5.0, 6.0)  # no switch at the distances tried
@@ -133,20 +133,20 @@ def test_labels_less_the_repulsion():
         for s in zoo.MIXED
     ]  # fmt: skip
     batch = collate([to_batch(s, potential.cutoff)[0] for s in structures])
-    targets = less_repulsion(structures, potential.repulsion)
+    targets = less_pair_term(structures, potential.repulsion)
     assert any(a is b for a, b in zip(targets, structures, strict=True)), "nothing is made anew where it ends"
     errors = []
-    for labels, repulsion in ((structures, True), (targets, False)):
+    for labels, pair_terms in ((structures, True), (targets, False)):
         known = collate_labels([to_batch(s, 1.0)[1] for s in labels])
-        found = evaluate(potential, batch, repulsion=repulsion)
+        found = evaluate(potential, batch, pair_terms=pair_terms)
         errors.append([a.detach() - b for a, b in zip(found[:3], known[:3], strict=True)])
     for name, a, b in zip(("energy", "forces", "stress"), *errors, strict=True):
         same(a, b, name)
-    assert float((errors[0][0] - evaluate(potential, batch, repulsion=False).energy).abs().max()) > 0.1
-    assert less_repulsion(structures, None) == structures and less_repulsion([], potential.repulsion) == []
+    assert float((errors[0][0] - evaluate(potential, batch, pair_terms=False).energy).abs().max()) > 0.1
+    assert less_pair_term(structures, None) == structures and less_pair_term([], potential.repulsion) == []
 
 
 def test_missing_labels_stay_missing():
     close = Structure(np.array([6, 6]), np.array([[0.0, 0, 0], [0, 0, 0.7]]), energy=1.0)
-    (target,) = less_repulsion([close], ZBL([6], 0.35, 0.7))
+    (target,) = less_pair_term([close], ZBL([6], 0.35, 0.7))
     assert target.energy < -10 and target.forces is None and target.stress is None

@@ -54,6 +54,8 @@ def subject_of(
     inner = {function.inner_cutoff for function in functions if function.inner_cutoff}
     inner |= {function.inner for function in functions if isinstance(function, CompactFunction) and function.inner > 0}
     ends = set() if potential.repulsion is None else set(potential.repulsion.outer.flatten().tolist())
+    if potential.baseline is not None:
+        ends |= {potential.baseline.inner, potential.baseline.cutoff, *potential.baseline.cores[:, 0].tolist()} - {0.0}
     return Subject(
         predictor(potential, change, features),
         tuple(sorted({function.cutoff for function in functions} | inner | ends)),

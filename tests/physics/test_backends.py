@@ -23,7 +23,7 @@ BACKENDS = {
 BATCHES = {"mixed": zoo.MIXED, "lone atom": [zoo.LONE_ATOM], "one cell": [zoo.STRUCTURES["one-atom"]]}
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
-potentials = pytest.mark.parametrize("potential", zoo.POTENTIALS)
+potentials = pytest.mark.parametrize("potential", zoo.NETWORKS)
 batches = pytest.mark.parametrize("structures", BATCHES)
 
 

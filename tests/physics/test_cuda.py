@@ -25,7 +25,7 @@ BACKENDS = {
         range(len(batches))
     ),
 }
-potentials = pytest.mark.parametrize("name", zoo.POTENTIALS)
+potentials = pytest.mark.parametrize("name", zoo.NETWORKS)
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -27,10 +28,12 @@ from mlip.descriptors.functions import (
     SymmetryFunction,
     Wide,
 )
+from mlip.model.atomic import NoModel
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.repulsion import ZBL
-from mlip.model.scaling import fitted_scaling
+from mlip.model.scaling import FeatureScaling, fitted_scaling
+from mlip.pair.potential import PairPotential
 from mlip.structure import Structure
 
 ELEMENTS = (1, 6, 8)
@@ -281,6 +284,7 @@ def potential(
     references: Sequence[float] = (-3.1, -7.7, 5.2),
     members: int = 1,
     repulsion: tuple[float, float] | None = None,
+    baseline: PairPotential | None = None,
 ) -> Potential:
     """A potential with random weights, scaled on the features of random structures."""
     torch_generator = torch.Generator().manual_seed(seed)
@@ -299,6 +303,35 @@ def potential(
         energy_scale=math.sqrt(2.0),
         anchored=anchored,
         repulsion=None if repulsion is None else ZBL(ELEMENTS, *repulsion),
+        baseline=baseline,
+    )
+
+
+ROWS: dict[str, list[list[float]]] = {  # of curves that matter at the distances of the structures
+    "lennard_jones": [[0.3 + 0.07 * n, 1.5 + 0.1 * n] for n in range(6)],
+    "morse": [[0.5 + 0.1 * n, 1.9 - 0.1 * n, 1.3 + 0.13 * n] for n in range(6)],
+    "buckingham": [[900.0 + 50 * n, 0.24 + 0.01 * n, 2.0 + n] for n in range(6)],
+    "born_mayer": [[90.0 + 50 * n, 0.3 + 0.02 * n] for n in range(6)],
+    "zbl": [[14.4 * (1 + 7 * n), 0.2 + 0.02 * n] for n in range(6)],
+    "spline": [[1.2 + 0.05 * n, 0.4, 4.0, 2.1, 0.9 - 0.1 * n, -0.7, 0.3, 0.4 * n, -0.2, 0.6, 0.1] for n in range(6)],
+}
+
+
+def curves(form: str, cutoff: float = 3.9, inner: float = 2.6) -> PairPotential:
+    """A pair potential with numbers for each pair of elements."""
+    return PairPotential(ELEMENTS, form, cutoff, inner, ROWS[form])
+
+
+def of_pairs(form: str, *, repulsion: tuple[float, float] | None = None) -> Potential:
+    """A potential of model.kind pair: no functions, no networks."""
+    return Potential(
+        ACSF(ELEMENTS, (), 4.1),
+        FeatureScaling(len(ELEMENTS), 0),
+        NoModel(),
+        (-3.1, -7.7, 5.2),
+        anchored=True,
+        repulsion=None if repulsion is None else ZBL(ELEMENTS, *repulsion),
+        baseline=curves(form),
     )
 
 
@@ -363,6 +396,12 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "hard cutoff": lambda: potential([*radial(4.0, "hard"), *behler(Narrow, 3.6, "hard")], 21, scaling="half"),
     "moved": lambda: potential(moved(), 22, scaling="half"),
     "repulsion": lambda: potential([*radial(4.0), *behler(Wide)], 10, anchored=True, repulsion=(1.0, 1.9)),
+    "baseline": lambda: potential(
+        [*radial(4.0), *behler(Wide)], 12, members=2, repulsion=(1.0, 1.9), baseline=curves("spline")
+    ),
+    **{f"pairs, {form}": partial(of_pairs, form) for form in ROWS},
+    "pairs and repulsion": partial(of_pairs, "morse", repulsion=(1.0, 1.9)),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }
+NETWORKS = [name for name, make in POTENTIALS.items() if not isinstance(make, partial)]  # those that have some

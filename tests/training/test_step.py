@@ -49,8 +49,8 @@ def by_autograd(potential, atoms, labels, loss, forces, stress):
 
 def by_hand(potential, atoms, labels, loss, forces, stress, features=None):
     step = Step(potential, WeightTable(potential.networks))
-    if potential.repulsion is not None:  # it has no weights, so a step sees labels without it
-        whole, learned = (evaluate(potential, atoms.whole, repulsion=repulsion)[:3] for repulsion in (True, False))
+    if potential.pair_terms:  # it has no weights, so a step sees labels without it
+        whole, learned = (evaluate(potential, atoms.whole, pair_terms=added)[:3] for added in (True, False))
         parts = zip(labels[:3], whole, learned, strict=True)
         labels = Properties(*(label - (a - b) for label, a, b in parts))
     terms = step(atoms.whole, labels, loss, forces=forces, stress=stress, features=features)
@@ -77,7 +77,7 @@ def way(request, monkeypatch):
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("name", zoo.POTENTIALS)
+@pytest.mark.parametrize("name", zoo.NETWORKS)
 def test_every_potential(name, keep):
     compare(zoo.POTENTIALS[name](), keep=keep)
 

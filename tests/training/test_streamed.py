@@ -10,7 +10,7 @@ from physics import zoo
 from mlip.data.read import read_structures
 from mlip.data.store_file import StoreFile
 from mlip.model.moments import moments_of
-from mlip.model.targets import less_repulsion
+from mlip.model.targets import less_pair_term
 from mlip.storing import content_of, write_store
 from mlip.structure import Structure
 from mlip.training.examples import Examples
@@ -162,9 +162,9 @@ def test_what_a_pool_takes_is_what_was_counted(tmp_path, structures):
 
 def test_the_repulsion_is_taken_from_the_labels(tmp_path, structures):
     potential = zoo.POTENTIALS["repulsion"]()
-    source = source_of(tmp_path / "s.h5", structures, potential, features=False, repulsion=potential.repulsion)
+    source = source_of(tmp_path / "s.h5", structures, potential, features=False, pair_terms=potential.pair_terms)
     found = source.read(np.arange(24)).labels
-    expected = Examples(less_repulsion(structures, potential.repulsion), potential.cutoff, CPU).labels
+    expected = Examples(less_pair_term(structures, potential.repulsion), potential.cutoff, CPU).labels
     for one, other in zip(found[:3], expected[:3], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12, equal_nan=True)
 
