@@ -76,7 +76,7 @@ def collector_of(options: argparse.Namespace, potential: Potential) -> Collector
 
     if by_ranges and options.collect_by not in (None, "ranges"):
         raise ValueError(f"--on-extrapolation is collect, by ranges, and --collect-by is {options.collect_by}")
-    usual = "ranges" if by_ranges else "spread" if potential.members > 1 else "distance"
+    usual = "ranges" if by_ranges else "spread" if potential.deviates else "distance"
     measure = options.collect_by or usual
     thresholds = {"spread": 0.0, "distance": 1.0, "ranges": options.largest_extrapolation}
     if path in (options.output, Path(options.start)):

@@ -230,7 +230,7 @@ def _require_sense(path: Path, potential: Potential, measure: str, count: int, i
             raise ValueError(f"--collect-{name} is {number}; expected at least 1")
     if measure not in MEASURES:
         raise ValueError(f"--collect-by is '{measure}'; known: {', '.join(MEASURES)}")
-    if measure == "spread" and potential.members == 1:
+    if measure == "spread" and not potential.deviates:
         raise ValueError("--collect-by is spread, which needs a committee; the potential has one member")
     if measure == "distance":
         require_density(potential)

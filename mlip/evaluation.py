@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from mlip.batch import AtomsBatch, Properties
 from mlip.data.write import to_atoms
-from mlip.model.committee import Spread, spread
+from mlip.model.committee import Spread
 from mlip.model.density import Distance
 from mlip.model.evaluate import evaluate
 from mlip.model.extrapolation import ExtrapolationCount, WatchedFeatures
 from mlip.model.potential import Potential
 from mlip.model.sparsity import SparsityCount
+from mlip.model.uncertainty import spread
 from mlip.preparation import require_known
 from mlip.structure import Structure
 from mlip.training.examples import Examples
@@ -146,13 +147,13 @@ def worst_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def committee_spreads(potential: Potential, structures: Sequence[Structure]) -> list[Spread]:
-    """Standard deviations over the members of a committee for each structure; an empty list for a single potential.
+    """Standard deviations of each structure's predictions; an empty list for a potential that has none.
 
     Raises:
         ValueError: the potential does not know an element.
     """
     found: list[Spread] = []
-    if potential.members == 1:
+    if not potential.deviates:
         return found
     require_known(set(potential.elements), structures, "structure the potential was trained on")
     examples = Examples(structures, potential.cutoff, potential.device)

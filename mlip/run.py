@@ -165,8 +165,8 @@ def _run(
     ranks: Ranks,
 ) -> dict[str, Any]:
     """Train, test and save; `saved` is the potential of the run to go on with."""
-    if ready.config.model.kind == "pair":
-        return _solve(ready, claim, started, ranks)
+    if ready.config.model.kind != "network":
+        return _solve(ready, claim, started, quiet, ranks)
     committee = ready.config.model.committee
     # The networks of a committee are computed in as many threads, each with the matrix products of its own.
     configure_cpu(ready.config.run.threads, 1 if committee.members > 1 else ready.config.run.threads)
@@ -240,14 +240,15 @@ def _fit(
     return results
 
 
-def _solve(ready: Preparation, claim: Claim, started: float, ranks: Ranks) -> dict[str, Any]:
+def _solve(ready: Preparation, claim: Claim, started: float, quiet: bool, ranks: Ranks) -> dict[str, Any]:
     """Test and save a potential of a kind that takes no epochs; every rank does all of it, and the first writes."""
     configure_cpu(ready.config.run.threads, ready.config.run.threads)
-    potential = solved_potential(ready)
-    results: dict[str, Any] = {}
+    potential, results = solved_potential(ready, quiet=quiet)
     for name in PARTS:
         if len(ready.examples[name]):
             results[name] = evaluate_examples(potential, ready.examples[name])[1].results()
+    if potential.deviates:
+        _calibrate(potential, ready.examples, claim.folder, results, ranks)
     results = {"seconds": time.monotonic() - started, "best_epoch": None, **results}
     if ranks.first:
         claim.require()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
 
+from mlip.config.gpr import DESCRIPTOR, Gpr
 from mlip.config.networks import Networks
 from mlip.config.pair import PairModel, Zbl
 from mlip.config.section import Section, Symbol
@@ -290,7 +291,8 @@ class Model(Section):
         (AutoSet(set="auto"),),
         strict=False,
         min_length=1,
-        description="sets of symmetry functions, one after the other; or the word auto: chosen from the data",
+        description="sets of symmetry functions, one after the other; or the word auto: chosen from the data. Kind gpr "
+        "has others unless they are given (docs/gpr.md)",
         json_schema_extra=_one_set_too,
     )
     networks: Networks = Networks()
@@ -303,23 +305,29 @@ class Model(Section):
     repulsion: Zbl | None = Field(
         None, description="added to the networks for atoms closer than any bond; null: only what they learn from data"
     )
+    gpr: Gpr = Gpr()
     pair: PairModel = PairModel()
     baseline: PairModel | None = Field(
         None,
-        description="a pair potential as in pair, or its form's name, fitted first; the model learns the rest; null: none",
+        description="a pair potential as in pair, or its form's name, fitted first; the model learns the rest",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _a_word_is_the_kind(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
+        values = {"kind": value} if isinstance(value, str) else value
+        if isinstance(values, dict) and values.get("kind") == "gpr" and "descriptor" not in values:
+            return {**values, "descriptor": [dict(chosen) for chosen in DESCRIPTOR]}
+        return values
 
     @model_validator(mode="after")
     def _a_pair_potential_is_alone(self) -> Model:
         if self.kind == "pair" and self.baseline is not None:
             raise ValueError("baseline is for the other kinds; the potential of kind pair is what pair says")
-        if self.kind == "pair" and self.committee.members > 1:
-            raise ValueError("a fit of kind pair has one answer, so there is no committee of it; set members to 1")
+        if self.kind != "network" and self.committee.members > 1:
+            raise ValueError(
+                f"a fit of kind {self.kind} has one answer, so there is no committee of it; set committee.members to 1"
+            )
         return self
 
     @field_validator("descriptor", mode="before")

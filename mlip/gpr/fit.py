@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
-from mlip.gpr.assembly import covariances, covariances_with_points
 from mlip.gpr.hyperparameters import Hyperparameters, best_in_folds, likeliest
 from mlip.gpr.inducing import inducing_points
 from mlip.gpr.observations import Family, Noise, families_of
 from mlip.gpr.solving import exact, sparse
+from mlip.model.assembly import covariances, covariances_with_points
 from mlip.model.coordinates import Coordinates, half_squares
 from mlip.model.covariance import Covariance
 from mlip.model.kernels import AtomicKernels, Posterior
@@ -121,15 +121,16 @@ def fit(
     values, variance = (torch.cat([getattr(f, k).reshape(-1) for f in everything]) for k in ("values", "variance"))
     variance = found.noise * variance
     points = [
-        torch.cat([f.points[e].reshape(-1, W.shape[1]) for f in everything])
+        torch.cat([f.sites.points[e].reshape(-1, W.shape[1]) for f in everything])
         for e, W in enumerate(_wide(scaled, options))
     ]
+    sites = [family.sites for family in everything]
     count = options.variance_points if options.full else options.points
     inducing = inducing_points(points, count, options.selection) if count else []
     solved = None
     if count:
         among = torch.block_diag(*(options.covariance(half_squares(p, p)).value for p in inducing))
-        rows = covariances_with_points(options.covariance, everything, inducing)
+        rows = covariances_with_points(options.covariance, sites, inducing)
         solved = sparse(among, rows, variance.clamp(min=1e-12), values)
         del rows
     posterior = solved and Posterior(inducing, solved.prior, solved.posterior, torch.tensor([solved.signal]))
@@ -138,7 +139,7 @@ def fit(
         weights = list(solved.weights.split([len(p) for p in inducing]))
         kernels = AtomicKernels(options.covariance, scaled, inducing, weights, None, posterior)
         return Fitted(kernels, found._replace(signal=solved.signal), len(values), len(solved.weights))
-    matrix = covariances(options.covariance, everything, step)
+    matrix = covariances(options.covariance, sites, step)
     whole = exact(matrix, variance, values)
     del matrix
     weights, slopes = _of_atoms(everything, whole.weights)
@@ -175,18 +176,18 @@ def _hyperparameters(
 
 def _of_atoms(families: Sequence[Family], weights: Float[Tensor, "L"]) -> tuple[list[Tensor], list[Tensor] | None]:
     """What the weights of labels are for each atom: of its point, and along its changes."""
-    of_points: list[list[Tensor]] = [[] for _ in families[0].points]
+    of_points: list[list[Tensor]] = [[] for _ in families[0].sites.points]
     along: list[list[Tensor]] = [[] for _ in of_points]
     begin = 0
     for family in families:
         mine = weights[begin : begin + family.values.numel()].view(family.values.shape)
         begin += family.values.numel()
-        by_energy = mine[:, 0] if family.energy else torch.zeros_like(mine[:, :1])[:, 0]
-        by_motion = mine[:, int(family.energy) :]
-        for e, changes in enumerate(family.changes):
+        by_energy = mine[:, 0] if family.sites.energy else torch.zeros_like(mine[:, :1])[:, 0]
+        by_motion = mine[:, int(family.sites.energy) :]
+        for e, changes in enumerate(family.sites.changes):
             count, atoms, _, width = changes.shape
             of_points[e].append(by_energy[:, None].expand(count, atoms).reshape(-1))
             along[e].append(torch.einsum("sk,snkc->snc", by_motion, changes).reshape(-1, width))
     slopes = [torch.cat(parts) for parts in along]
-    motions = any(family.changes[0].shape[2] for family in families)
+    motions = any(family.sites.changes[0].shape[2] for family in families)
     return [torch.cat(parts) for parts in of_points], slopes if motions else None

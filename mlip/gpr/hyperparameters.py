@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mlip.gpr.assembly import covariances
 from mlip.gpr.observations import Family
+from mlip.model.assembly import Sites, covariances
 from mlip.model.covariance import Covariance
 
 LENGTHS = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # tried by cross-validation, in the units of `Hyperparameters`
@@ -41,7 +41,6 @@ def likeliest(covariance: Covariance, families: Sequence[Family], start: Hyperpa
 
     Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eq. 5.9.
     """
-    elements = len(families[0].points)
     lengths = torch.tensor([math.log(value) for value in start.lengths], dtype=torch.float64, requires_grad=True)
     noise = torch.tensor(math.log(start.noise), dtype=torch.float64, requires_grad=True)
     free = [noise] if covariance.on_sphere else [lengths, noise]
@@ -52,25 +51,21 @@ def likeliest(covariance: Covariance, families: Sequence[Family], start: Hyperpa
     def loss() -> Tensor:
         nonlocal best
         optimizer.zero_grad()
-        scaled = families if covariance.on_sphere else [_scaled(f, lengths, start.lengths) for f in families]
-        lower = covariances(covariance, scaled).tril()
-        whole = lower + lower.tril(-1).T
-        whole = whole + torch.diag(SMALLEST_NOISE + noise.exp() * variance)
-        factor, failed = torch.linalg.cholesky_ex(whole)
+        whole = _whole(covariance, [_scaled(family, lengths, start.lengths) for family in families])
+        factor, failed = torch.linalg.cholesky_ex(whole + torch.diag(SMALLEST_NOISE + noise.exp() * variance))
         if int(failed):
             return 1e6 + 0.0 * (noise + lengths.sum())
         solved = torch.linalg.solve_triangular(factor, values[:, None], upper=False)
         square = solved.square().sum() / len(values)
         negative = 0.5 * len(values) * square.log() + factor.diagonal().log().sum()
-        if best is None or best.log_likelihood is None or -float(negative) > best.log_likelihood:
-            best = Hyperparameters(
-                lengths.detach().exp().tolist(), float(noise.detach().exp()), math.sqrt(float(square)), -float(negative)
-            )
-        negative.backward()  # type: ignore[no-untyped-call]
+        negative.backward()
+        found = -negative.item()
+        if best is None or found > (best.log_likelihood or -math.inf):
+            now = lengths.detach().exp().tolist()
+            best = Hyperparameters(now, noise.exp().item(), math.sqrt(square.item()), found)
         return negative
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    assert len(lengths) == elements
+    optimizer.step(loss)
     return best or start
 
 
@@ -83,19 +78,16 @@ def best_in_folds(covariance: Covariance, families: Sequence[Family], start: Hyp
     values, variance = _labels(families)
     energies = torch.cat([_of_energy(family) for family in families])
     judged = ~energies if not energies.all() else energies
-    half = torch.cat([(torch.arange(len(f.structure)) % FOLDS).repeat_interleave(f.labels) for f in families])
+    half = torch.cat([(torch.arange(len(f.structure)) % FOLDS).repeat_interleave(f.values.shape[1]) for f in families])
     noises = [noise / float(variance.mean()) for noise in NOISES]
     best = start
     for length in (start.lengths[0],) if covariance.on_sphere else LENGTHS:
         lengths = [length] * len(start.lengths)
-        scaled = families
-        if not covariance.on_sphere:
-            scaled = [_scaled(f, torch.tensor(lengths, dtype=torch.float64).log(), start.lengths) for f in families]
-        lower = covariances(covariance, scaled).tril()
-        whole = lower + lower.tril(-1).T
+        whole = _whole(covariance, [_scaled(f, torch.tensor(lengths).double().log(), start.lengths) for f in families])
         for noise in noises:
-            found = [_left_out(whole, SMALLEST_NOISE + noise * variance, values, half == fold) for fold in range(FOLDS)]
-            if any(one is None for one in found):
+            left = [_left_out(whole, SMALLEST_NOISE + noise * variance, values, half == fold) for fold in range(FOLDS)]
+            found = [one for one in left if one is not None]
+            if len(found) < FOLDS:
                 continue
             wrong = torch.cat(
                 [(predicted - values[half == n])[judged[half == n]] for n, (predicted, _) in enumerate(found)]
@@ -118,10 +110,16 @@ def _left_out(whole: Tensor, variance: Tensor, values: Tensor, out: Tensor) -> t
     return whole[out][:, kept] @ weights, float(values[kept] @ weights) / int(kept.sum())
 
 
+def _whole(covariance: Covariance, sites: Sequence[Sites]) -> Float[Tensor, "L L"]:
+    """Both triangles of the covariances of all labels."""
+    lower = covariances(covariance, sites).tril()
+    return lower + lower.tril(-1).T
+
+
 def _of_energy(family: Family) -> Tensor:
     """Which labels are energies."""
     mask = torch.zeros(family.values.shape, dtype=torch.bool)
-    mask[:, 0] = family.energy
+    mask[:, 0] = family.sites.energy
     return mask.reshape(-1)
 
 
@@ -133,10 +131,12 @@ def _labels(families: Sequence[Family]) -> tuple[Float[Tensor, "L"], Float[Tenso
     )
 
 
-def _scaled(family: Family, lengths: Tensor, old: Sequence[float]) -> Family:
-    """The family with other lengths (their logarithms) than the `old` ones."""
+def _scaled(family: Family, lengths: Tensor, old: Sequence[float]) -> Sites:
+    """The sites of a family with other lengths (their logarithms) than the `old` ones."""
     factors = [old[e] / length.exp() for e, length in enumerate(lengths)]
-    return family._replace(
-        points=[factor * points for factor, points in zip(factors, family.points, strict=True)],
-        changes=[factor * changes for factor, changes in zip(factors, family.changes, strict=True)],
+    points, changes, energy = family.sites
+    return Sites(
+        [factor * table for factor, table in zip(factors, points, strict=True)],
+        [factor * table for factor, table in zip(factors, changes, strict=True)],
+        energy,
     )

@@ -37,8 +37,7 @@ def _chosen(points: Float[Tensor, "n C"], count: int, method: str) -> Float[Tens
     _, directions = torch.linalg.eigh(centered.T @ centered)
     values = (centered @ directions[:, -COMPONENTS:]).numpy()
     atoms = Points(values, np.zeros(len(values), np.int64), np.arange(len(values)))
-    if method == "cur":
-        rows = structures_by_leverage(values, count)
-    else:
-        rows = farthest_structures(atoms, count).structures
-    return points[rows]
+    by_distance = method == "farthest"
+    return points[
+        farthest_structures(atoms, count).structures if by_distance else structures_by_leverage(values, count)
+    ]

@@ -13,6 +13,8 @@ from torch import Tensor
 from mlip.batch import AtomsBatch, Properties, pair_vectors
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.backends import fastest
+from mlip.gpr.estimate import Size
+from mlip.model.assembly import Sites
 from mlip.model.coordinates import VOIGT, Coordinates
 from mlip.model.scaling import FeatureScaling
 from mlip.training.examples import Examples
@@ -32,27 +34,9 @@ class Family(NamedTuple):
     """S structures with the same number of atoms of each element and the same kinds of labels."""
 
     structure: Int[np.ndarray, "S"]
-    points: list[Tensor]  # (S,n_e,C_e) for each element
-    changes: list[Tensor]  # (S,n_e,K,C_e), along K motions whose derivatives of the energy are known
-    energy: bool  # whether energies are known
+    sites: Sites  # with motions along which derivatives of the energy are known
     values: Float[Tensor, "S L"]  # energy less that of its atoms (eV), derivatives (eV/Å, eV); L = K or K + 1
     variance: Float[Tensor, "S L"]  # of the noise, squares of these units
-
-    @property
-    def labels(self) -> int:
-        """Numbers that are known of each structure."""
-        return self.values.shape[1]
-
-    def part(self, rows: slice | Sequence[int]) -> Family:
-        """Some of the structures."""
-        return Family(
-            self.structure[rows],
-            [points[rows] for points in self.points],
-            [changes[rows] for changes in self.changes],
-            self.energy,
-            self.values[rows],
-            self.variance[rows],
-        )
 
 
 class _Known(NamedTuple):
@@ -197,11 +181,22 @@ def _joined(
         found.append(
             Family(
                 rows,
-                [torch.cat([part.points[e] for part in mine]) for e in range(len(counts))],
-                [torch.cat([part.changes[e] for part in mine]) for e in range(len(counts))],
-                known.energy,
+                Sites(
+                    [torch.cat([part.points[e] for part in mine]) for e in range(len(counts))],
+                    [torch.cat([part.changes[e] for part in mine]) for e in range(len(counts))],
+                    known.energy,
+                ),
                 derivatives,
                 variance,
             )
         )
     return found
+
+
+def size_of(examples: Examples, descriptor: ACSF) -> Size:
+    """How much there is to learn from, at most: forces are counted along all motions but three translations."""
+    energies, forces, stress = (int(count) for count in examples.known.sum(dim=1))
+    with_forces = int((examples.known[1] > 0).sum())
+    atoms = len(examples.atoms.whole.numbers)
+    coordinates = len(descriptor.functions)
+    return Size(energies + max(0, forces - 3 * with_forces) + stress * 6 // 9, len(examples), atoms, coordinates)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-import scipy.linalg
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+BLOCK = 1024  # rows
+TINY = 1e-300
 JITTER = 1e-10  # of the largest variance, added to that of inducing environments, which may nearly repeat each other
 
 
@@ -35,16 +35,44 @@ def exact(covariances: Float[Tensor, "L L"], variance: Float[Tensor, "L"], value
         ValueError: the matrix is not positive definite in double precision.
     """
     covariances.diagonal().add_(variance)
-    factor, failed = scipy.linalg.lapack.dpotrf(covariances.numpy().T, lower=0, overwrite_a=1, clean=0)
-    if failed:
-        raise _singular()
-    weights, _ = scipy.linalg.lapack.dpotrs(factor, values.numpy(), lower=0)
-    found = torch.from_numpy(weights.reshape(-1))
+    _factorize(covariances)
+    found = _solved(covariances, values)
     count = len(values)
-    signal = math.sqrt(max(float(values @ found) / count, np.finfo(float).tiny))
-    log_determinant = 2.0 * float(np.log(factor.diagonal()).sum())
+    signal = math.sqrt(max(float(values @ found) / count, TINY))
+    log_determinant = 2.0 * float(covariances.diagonal().log().sum())
     likelihood = -0.5 * (count * (1.0 + math.log(2.0 * math.pi * signal**2)) + log_determinant)
     return Exact(found, signal, likelihood)
+
+
+def _factorize(matrix: Float[Tensor, "L L"]) -> None:
+    """Replace the lower triangle by its Cholesky factor, block by block where it lies: there is no room for two."""
+    for first in range(0, len(matrix), BLOCK):
+        last = first + BLOCK
+        corner, panel = matrix[first:last, first:last], matrix[last:, first:last]
+        factor, failed = torch.linalg.cholesky_ex(corner)
+        if int(failed):
+            raise _singular()
+        corner.copy_(factor)
+        panel.copy_(torch.linalg.solve_triangular(factor.T, panel, upper=True, left=False))
+        for begin in range(0, len(panel), BLOCK):
+            rest = matrix[last + begin :, last + begin : last + begin + BLOCK]
+            rest.addmm_(panel[begin:], panel[begin : begin + BLOCK].T, alpha=-1.0)
+
+
+def _solved(factor: Float[Tensor, "L L"], values: Float[Tensor, "L"]) -> Float[Tensor, "L"]:
+    """The solution of a system of equations by the Cholesky factor of its matrix, in blocks as well."""
+    found = values.clone()[:, None]
+    starts = list(range(0, len(values), BLOCK))
+    for first in starts:
+        last = first + BLOCK
+        corner = factor[first:last, first:last]
+        found[first:last] = torch.linalg.solve_triangular(corner, found[first:last], upper=False)
+        found[last:] -= factor[last:, first:last] @ found[first:last]
+    for first in reversed(starts):
+        last = first + BLOCK
+        rest = found[first:last] - factor[last:, first:last].T @ found[last:]
+        found[first:last] = torch.linalg.solve_triangular(factor[first:last, first:last].T, rest, upper=True)
+    return found[:, 0]
 
 
 class Sparse(NamedTuple):
@@ -64,11 +92,11 @@ def sparse(
 ) -> Sparse:
     r"""The weights c that minimize :math:`\lVert \Lambda^{-1/2} (y - K_{NM} c) \rVert^2 + c^T K_{MM} c`.
 
-    Solved by the QR factors of the two squares' factors below each other, which has the digits that the normal equations
+    Solved by the QR factors of the two squares' factors below each other, which has the digits that normal equations
     lose. `covariances` is overwritten.
 
-    Source: Foster et al., J. Mach. Learn. Res. 10, 857 (2009), method V; Bartók, Csányi, Int. J. Quantum Chem. 115, 1051
-    (2015), section 5.3.
+    Source: Foster et al., J. Mach. Learn. Res. 10, 857 (2009), method V; Bartók, Csányi, Int. J. Quantum Chem. 115,
+    1051 (2015), section 5.3.
 
     Raises:
         ValueError: the inducing environments are not different enough.
@@ -86,7 +114,7 @@ def sparse(
     posterior = factor[:points, :points]
     weights = torch.linalg.solve_triangular(posterior, factor[:points, points:], upper=True)[:, 0]
     misfit = float((right - stacked @ weights).square().sum())
-    return Sparse(weights, prior, posterior, math.sqrt(max(misfit / len(values), np.finfo(float).tiny)))
+    return Sparse(weights, prior, posterior, math.sqrt(max(misfit / len(values), TINY)))
 
 
 def _triangle(matrix: Float[Tensor, "r c"]) -> Float[Tensor, "_ c"]:

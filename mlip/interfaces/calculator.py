@@ -20,13 +20,13 @@ from mlip.descriptors.backends import Backend, fastest
 from mlip.device import device_of
 from mlip.kernels import has_kernels
 from mlip.model.checkpoint import load_potential
-from mlip.model.committee import spread
 from mlip.model.density import Distance
 from mlip.model.evaluate import evaluate
 from mlip.model.extrapolation import WatchedFeatures, require_ranges, worst_of
 from mlip.model.potential import Potential
 from mlip.model.ranges import LARGEST, Outside
 from mlip.model.sparsity import require_density
+from mlip.model.uncertainty import spread
 from mlip.verlet import VerletList
 
 logger = logging.getLogger(__name__)
@@ -123,11 +123,12 @@ class MLIPCalculator(Calculator):
             require_ranges(potential)
         self._evaluate = _evaluator(potential, watch=extrapolation != "ignore")
         self.std = std
-        if potential.members > 1:
+        if potential.deviates:
             self.implemented_properties = [*self.implemented_properties, *DEVIATIONS]
         elif std:
             raise ValueError(
-                "std is for committees; the potential has one member. Train with model.committee.members=4"
+                "std is for committees and Gaussian processes; this potential is neither. Train with "
+                "model.committee.members=4"
             )
 
     @property

@@ -17,6 +17,7 @@ from mlip.descriptors.functions import function_from_dict
 from mlip.durable import write_whole
 from mlip.model.atomic import AtomicModel, NoModel
 from mlip.model.density import FeatureDensity
+from mlip.model.kernels import AtomicKernels, kernels_from
 from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.plain import require_plain, require_real
 from mlip.model.potential import Calibration, Potential
@@ -57,7 +58,12 @@ def load_potential(
         raise ValueError(
             f"{path}: the potential in it is incomplete or wrong ({reason}). Copy the file again"
         ) from error
-    if dtype is not None:
+    if dtype is not None and dtype != potential.dtype:
+        if not isinstance(potential.atomic, AtomicNetworks):
+            raise ValueError(
+                f"{path}: only networks can be evaluated in another precision; a potential of kind gpr or pair is "
+                "float64. Leave the precision as it is"
+            )
         potential.atomic.to(dtype)
     return potential.to(device=device).requires_grad_(False).eval()
 
@@ -82,9 +88,10 @@ def fingerprint(potential: Potential) -> str:
 
 def potential_content(potential: Potential) -> dict[str, Any]:
     """Plain values and tensors that make the same potential again with `potential_from`."""
-    committee = {"members": potential.members, "calibration": list(potential.calibration)}
+    calibration = {"calibration": list(potential.calibration)}
     return {
-        **(committee if potential.members > 1 else {}),
+        **({"members": potential.members} if potential.members > 1 else {}),
+        **(calibration if potential.deviates else {}),
         **({} if potential.density is None else {"density": potential.density.tables()}),
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
@@ -127,12 +134,16 @@ def _model_content(model: AtomicModel) -> dict[str, Any]:
     """What makes an atomic model again with `_model_from`, but for its tensors."""
     if isinstance(model, AtomicNetworks):
         return {"hidden": model.hidden, "activation": [short_activation(names) for names in model.activation]}
+    if isinstance(model, AtomicKernels):
+        return {"model": "kernels", **model.as_dict()}
     return {"model": "nothing"}
 
 
 def _model_from(content: dict[str, Any]) -> AtomicModel:
     if content.get("model") == "nothing":
         return NoModel()
+    if content.get("model") == "kernels":
+        return kernels_from(content, {_own(name): value for name, value in content["state"].items()})
     widths = content["hidden"], content["activation"]
     return AtomicNetworks(len(content["functions"]), *widths, members=content.get("members", 1))
 
@@ -208,6 +219,11 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     if content["version"] < 4 and isinstance(content.get("state"), dict):
         content["state"] = {_new_name(name): value for name, value in content["state"].items()}
     return content
+
+
+def _own(name: str) -> str:
+    """What an atomic model itself calls one of its tensors."""
+    return name.removeprefix("atomic.")
 
 
 def _new_name(name: str) -> str:

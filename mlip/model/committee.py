@@ -34,7 +34,7 @@ class Spread(NamedTuple):
 
 
 @torch.no_grad()
-def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | None = None) -> Spread:
+def spread_of_members(potential: Potential, batch: AtomsBatch, *, features: Featurizer | None = None) -> Spread:
     r"""Standard deviations of what `evaluate` gives the mean of.
 
     .. math:: \sigma_y = \alpha_y \sqrt{\frac{1}{K-1} \sum_{m=1}^K (y_m - \bar y)^2}, \qquad

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mlip.batch import AtomsBatch
@@ -24,6 +24,10 @@ class Environments(NamedTuple):
     atom: Int[Tensor, "n"]  # counted in the batch
     points: Float[Tensor, "n C"]
     changes: Float[Tensor, "n K C"]  # per Å of an atom's motion; per unit of strain
+
+    def rows(self, chosen: Bool[Tensor, "n"]) -> Environments:
+        """Some of the atoms."""
+        return Environments(self.atom[chosen], self.points[chosen], self.changes[chosen])
 
 
 class Coordinates(NamedTuple):

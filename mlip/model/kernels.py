@@ -41,9 +41,9 @@ class AtomicKernels(AtomicModel):
               u(x) = W_e^T x
 
     with scaled features x, a matrix :math:`W_e` (D,C) that holds length scales, and for each environment a point
-    :math:`u_m` (C), a weight w (eV) and a slope v (C; eV). Without slopes the environments are inducing ones of a sparse
-    Gaussian process; with slopes they are all atoms of the training structures, and the derivatives are what forces are
-    made of.
+    :math:`u_m` (C), a weight w (eV) and a slope v (C; eV). Without slopes the environments are inducing ones of a
+    sparse Gaussian process; with slopes they are all atoms of the training structures, and the derivatives are what
+    forces are made of.
 
     Source: Bartók, Payne, Kondor, Csányi, Phys. Rev. Lett. 104, 136403 (2010); with slopes Christensen et al., J. Chem.
     Phys. 152, 044107 (2020), eqs. 8-10; Chmiela et al., Sci. Adv. 3, e1603015 (2017).
@@ -66,7 +66,7 @@ class AtomicKernels(AtomicModel):
         self.factors = None if posterior is None else _tables((posterior.prior, posterior.posterior, posterior.signal))
 
     @property
-    def deviates(self) -> bool:
+    def deviates(self) -> bool:  # type: ignore[override]
         """Whether the variance of predictions is known."""
         return self.inducing is not None
 

@@ -127,6 +127,11 @@ class Potential(nn.Module):
         return self.atomic.members
 
     @property
+    def deviates(self) -> bool:
+        """Whether its predictions have standard deviations: over a committee's members, or of a Gaussian process."""
+        return self.members > 1 or self.atomic.deviates
+
+    @property
     def cutoff(self) -> float:
         """Distance beyond which atoms do not see each other (Å)."""
         return self.descriptor.cutoff

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mlip.batch import Properties
-from mlip.model.committee import Spread, spread
+from mlip.model.committee import Spread
 from mlip.model.evaluate import evaluate
 from mlip.model.potential import Calibration, Potential
+from mlip.model.uncertainty import spread
 from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 

@@ -17,7 +17,8 @@ from mlip.dynamics import Simulation, Unphysical
 from mlip.ensembles import Conditions
 from mlip.interfaces.calculator import MLIPCalculator
 from mlip.model.checkpoint import load_potential, save_potential
-from mlip.model.committee import committee_of, spread
+from mlip.model.committee import committee_of
+from mlip.model.uncertainty import spread
 from mlip.structure import Structure
 
 STEPS = 24

@@ -9,10 +9,11 @@ from physics.laws import same
 from mlip.batch import collate, to_batch
 from mlip.interfaces.calculator import MLIPCalculator
 from mlip.model.checkpoint import fingerprint, load_potential, potential_content, save_potential
-from mlip.model.committee import committee_of, member_of, spread
+from mlip.model.committee import committee_of, member_of
 from mlip.model.evaluate import evaluate
 from mlip.model.fused import FusedPotential
 from mlip.model.potential import Calibration
+from mlip.model.uncertainty import spread
 
 FIELDS = ("energy", "forces", "stress", "atomic_energies")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mlip.gpr.observations import Family
 from mlip.model.coordinates import half_squares
 from mlip.model.covariance import Covariance
 
@@ -18,8 +18,31 @@ COLUMNS = 8  # structures that the others are compared with at a time; their cha
 ENTRIES = 4_000_000  # of a table held at once
 
 
+class Sites(NamedTuple):
+    """The atoms of S structures that have the same number of atoms of each element."""
+
+    points: list[Tensor]  # (S,n_e,C_e) for each element
+    changes: list[Tensor]  # (S,n_e,K,C_e), along K motions of each structure
+    energy: bool  # whether energies count besides derivatives along motions
+
+    @property
+    def structures(self) -> int:
+        """How many structures there are."""
+        return len(self.points[0])
+
+    @property
+    def labels(self) -> int:
+        """How many numbers of each structure have covariances: derivatives along K motions, and the energy first."""
+        return self.changes[0].shape[2] + int(self.energy)
+
+    def part(self, rows: slice) -> Sites:
+        """Some of the structures."""
+        points, changes = ([table[rows] for table in tables] for tables in (self.points, self.changes))
+        return Sites(points, changes, self.energy)
+
+
 def covariances(
-    covariance: Covariance, families: Sequence[Family], step: Callable[[int], object] = lambda done: None
+    covariance: Covariance, families: Sequence[Sites], step: Callable[[int], object] = lambda done: None
 ) -> Float[Tensor, "L L"]:
     r"""Covariances of all labels of all structures with each other; what is above the diagonal is not computed.
 
@@ -32,42 +55,42 @@ def covariances(
 
     `step` is told how many structures are done.
     """
-    sizes = [family.labels for family in families for _ in family.structure]
+    sizes = [family.labels for family in families for _ in range(family.structures)]
     ends = torch.tensor([0, *sizes]).cumsum(0).tolist()
     found = torch.empty(ends[-1], ends[-1], dtype=torch.float64)
-    firsts = torch.tensor([0, *(len(family.structure) for family in families)]).cumsum(0).tolist()
+    firsts = torch.tensor([0, *(family.structures for family in families)]).cumsum(0).tolist()
 
     def compare(number: int, first: int) -> int:
         """All structures from `first` of a family on with a few columns."""
         family = families[number]
-        last = min(first + COLUMNS, len(family.structure))
-        columns = _Columns(family.part(slice(first, last)))
+        last = min(first + COLUMNS, family.structures)
+        columns = Columns(family.part(slice(first, last)))
         begin, end = ends[firsts[number] + first], ends[firsts[number] + last]
         for other in range(number, len(families)):
-            for row in range(first if other == number else 0, len(families[other].structure)):
+            for row in range(first if other == number else 0, families[other].structures):
                 place = firsts[other] + row
                 block = columns.with_structure(covariance, families[other], row)
                 found[ends[place] : ends[place + 1], begin:end] = block
         return last - first
 
-    work = [(n, first) for n, family in enumerate(families) for first in range(0, len(family.structure), COLUMNS)]
+    work = [(n, first) for n, family in enumerate(families) for first in range(0, family.structures, COLUMNS)]
     for done in _in_threads(compare, work):
         step(done)
     return found
 
 
-class _Columns:
+class Columns:
     """A few structures of a family, laid out for products with one structure after the other."""
 
-    def __init__(self, family: Family) -> None:
-        self.family, count = family, len(family.structure)
+    def __init__(self, family: Sites) -> None:
+        self.sites, count = family, family.structures
         self.points = [points.reshape(-1, points.shape[-1]) for points in family.points]
         # (S,K,n,C), so that the sum over atoms and coordinates is one product for all structures and motions
         self.changes = [changes.transpose(1, 2).contiguous() for changes in family.changes]
         self.own = [torch.einsum("sknc,snc->skn", j, u) for j, u in zip(self.changes, family.points, strict=True)]
         self.count, self.motions = count, family.changes[0].shape[2]
 
-    def with_structure(self, covariance: Covariance, family: Family, row: int) -> Float[Tensor, "L M"]:
+    def with_structure(self, covariance: Covariance, family: Sites, row: int) -> Float[Tensor, "L M"]:
         """Covariances of the labels of one structure with those of these."""
         motions, count = family.changes[0].shape[2], self.count
         block = torch.zeros(1 + motions, count, 1 + self.motions, dtype=torch.float64)
@@ -98,13 +121,13 @@ class _Columns:
                 left = curved.permute(2, 1, 0, 3).reshape(count, motions, -1)
                 right = back.permute(1, 0, 3, 2).reshape(count, -1, self.motions)
                 block[1:, :, 1:] -= torch.bmm(left, right).transpose(0, 1)
-        rows, columns = slice(int(not family.energy), None), slice(int(not self.family.energy), None)
+        rows, columns = slice(int(not family.energy), None), slice(int(not self.sites.energy), None)
         return block[rows, :, columns].reshape(family.labels, -1)
 
 
 def covariances_with_points(
     covariance: Covariance,
-    families: Sequence[Family],
+    families: Sequence[Sites],
     points: Sequence[Float[Tensor, "_ _"]],
     step: Callable[[int], object] = lambda done: None,
 ) -> Float[Tensor, "L M"]:
@@ -114,24 +137,24 @@ def covariances_with_points(
               \operatorname{cov}(\partial_a E, m) = \sum_i f'(q_{im})\, J_{ia} \cdot (u_i - u_m)
     """
     places = torch.tensor([0, *map(len, points)]).cumsum(0).tolist()
-    labels = sum(len(family.structure) * family.labels for family in families)
+    labels = sum(family.structures * family.labels for family in families)
     found = torch.empty(labels, places[-1], dtype=torch.float64)
     begin = 0
     for family in families:
         table = max(1, max(u.shape[1] for u in family.points) * (1 + family.changes[0].shape[2]) * places[-1])
         at_once = max(1, ENTRIES // table)
-        for first in range(0, len(family.structure), at_once):
+        for first in range(0, family.structures, at_once):
             part = family.part(slice(first, first + at_once))
-            rows = found[begin : begin + part.values.numel()].view(len(part.structure), part.labels, -1)
+            rows = found[begin : begin + part.structures * part.labels].view(part.structures, part.labels, -1)
             for e, inducing in enumerate(points):
                 rows[:, :, places[e] : places[e + 1]] = _with_points(covariance, part, e, inducing)
-            begin += part.values.numel()
-            step(len(part.structure))
+            begin += part.structures * part.labels
+            step(part.structures)
     return found
 
 
 def _with_points(
-    covariance: Covariance, family: Family, element: int, points: Float[Tensor, "m C"]
+    covariance: Covariance, family: Sites, element: int, points: Float[Tensor, "m C"]
 ) -> Float[Tensor, "S L m"]:
     u, j = family.points[element], family.changes[element]
     count, atoms, motions, width = j.shape
