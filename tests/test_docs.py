@@ -120,7 +120,7 @@ def test_the_course(folder, settings):
 
     What is printed and drawn after the training depends on it, and the test's is shorter: of that only the words count.
     """
-    shorter = SHORTER | {"train": [*SHORTER["train"], "data.split={valid: 20}"]}
+    shorter = SHORTER | {"train": [*SHORTER["train"], "data.split={valid: 20}"], "md": ["--steps", "20"]}
     done = []
     page = learn.run(PAGES[COURSE], lambda line: done.append(run(line, shorter)))
     assert done == ["train", "evaluate", "md"]
