@@ -1,5 +1,6 @@
 """What the pages of docs/ show is run or at least understood: commands, configs, Python, the whole tutorial."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -7,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
+import torch
 import yaml
 from interfaces.command import mlip
 from interfaces.trained import ethanol
@@ -19,7 +22,8 @@ from mlip.configfile import parse_config
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 TUTORIAL = "tutorial.md"
-CONFIGS = ("tutorial.md", "coming_from.md")
+COURSE = "learn.md"
+CONFIGS = ("tutorial.md", "coming_from.md", COURSE)
 LAUNCHER = re.compile(r"^(mpiexec -n \d+ |torchrun --nproc-per-node \d+ -m |srun )?(?=mlip )")
 SMALL = "model.descriptor=[{set: radial, cutoff: 5, count: 8}, {set: angular, cutoff: 3.5, shells: 1, angles: 2}]"
 SHORTER = {  # what the tutorial's commands get besides, so that the test is quick
@@ -28,6 +32,9 @@ SHORTER = {  # what the tutorial's commands get besides, so that the test is qui
     "report": ["--most", "20"],
     "md": ["--steps", "200", "--timestep", "0.5"],
 }
+SPEC = importlib.util.spec_from_file_location("learn", ROOT / "scripts" / "learn.py")
+learn = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(learn)
 
 
 def blocks(page, language="\\w+"):
@@ -99,10 +106,61 @@ def test_the_tutorial(folder):
     assert (folder / "analysis/rdf.svg").is_file()
 
 
-def run(line):
+@pytest.fixture
+def settings():
+    """What the course sets for its reader is as before when it is over."""
+    threads = torch.get_num_threads()
+    with matplotlib.rc_context():
+        yield
+    torch.set_num_threads(threads)
+
+
+def test_the_course(folder, settings):
+    """The page runs as one program, prints what stands in it, and draws its figures: those of the repository.
+
+    What is printed and drawn after the training depends on it, and the test's is shorter: of that only the words count.
+    """
+    shorter = SHORTER | {"train": [*SHORTER["train"], "data.split={valid: 20}"], "md": ["--steps", "20"]}
+    done = []
+    page = learn.run(PAGES[COURSE], lambda line: done.append(run(line, shorter)))
+    assert done == ["train", "evaluate", "md"]
+    shown, now = (
+        re.split("^```bash\nmlip train", text, maxsplit=1, flags=re.MULTILINE) for text in (PAGES[COURSE], page)
+    )
+    assert same_text(now[0], shown[0], tolerance=0.05), "run: python scripts/learn.py"
+    assert same_text(now[1], shown[1], tolerance=None), "run: python scripts/learn.py"
+
+    names = re.findall(r"\]\(learn/(\w+\.svg)\)", PAGES[COURSE])
+    assert sorted(names) == sorted(path.name for path in (ROOT / "docs" / "learn").iterdir())
+    assert sorted(names) == sorted(path.name for path in (folder / "docs" / "learn").iterdir())
+    for name in names:
+        made, kept = ((home / "docs" / "learn" / name).read_text(encoding="utf-8") for home in (folder, ROOT))
+        assert len(kept) < 80_000
+        labels = [re.findall(r"<text [^>]*>([^<]*)</text>", picture) for picture in (made, kept)]
+        assert labels[0] == labels[1] or name == "potential.svg", f"docs/learn/{name}: run python scripts/learn.py"
+
+
+def same_text(one, other, tolerance):
+    """Equal up to numbers, which agree within a share of themselves or are both mere rounding (None: in any way)."""
+    number = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+    if re.sub(r"\s+", " ", number.sub("#", one)) != re.sub(r"\s+", " ", number.sub("#", other)):
+        return False
+    pairs = zip(*(map(float, number.findall(text)) for text in (one, other)), strict=True)
+    return tolerance is None or all(abs(a - b) <= max(tolerance * abs(b), 1e-12) for a, b in pairs)
+
+
+def test_numbers_of_the_course_are_compared():
+    page = "error 41.1 meV, features by 1e-15"
+    assert same_text("error 41.3 meV,  features by 4e-16", page, 0.05)
+    assert not same_text("error 45.1 meV, features by 1e-15", page, 0.05)
+    assert not same_text("error 41.1 meV, features by 1e-09", page, 0.05)
+    assert not same_text("error 41.1 eV, features by 1e-15", page, None)
+
+
+def run(line, shorter=SHORTER):
     """One line of the tutorial: in this process, or LAMMPS in processes of its own."""
     name, *arguments = shlex.split(LAUNCHER.sub("", line))[1:]
-    arguments += SHORTER.get(name, [])
+    arguments += shorter.get(name, [])
     if name != "lammps":
         outcome = mlip(name, *arguments)
         assert outcome.status == 0, f"{line}: {outcome.err}"
