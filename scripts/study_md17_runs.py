@@ -120,6 +120,11 @@ class Trainings:
         self.largest = self.amounts["train"]
         self.sizes = sorted({min(n, self.largest) for n in size.sizes})
 
+    def division(self) -> dict[str, int]:
+        """Structures that train, validate and test."""
+        parts = self._study(EVERYTHING).parts
+        return {name: len(getattr(parts, name)) for name in ("train", "valid", "test")}
+
     def train(self, family: str, count: int, seed: int = 1, labels: str = EVERYTHING) -> dict[str, Any]:
         """Errors (meV, meV/Å) and seconds of one training on the first `count` structures, and its time per step."""
         study = self._study(labels)
