@@ -144,5 +144,6 @@ if __name__ == "__main__":
     except Stopped as stopped:
         print(f"study_md17: {stopped}; the same command goes on", file=sys.stderr)
         sys.exit(exit_status(stopped.number))
-    except ValueError as error:
-        sys.exit(f"study_md17: error: {error}")
+    except (ValueError, FileNotFoundError) as error:
+        print(f"study_md17: error: {error}", file=sys.stderr)
+        sys.exit(2)

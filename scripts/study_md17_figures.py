@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from matplotlib import rc_context
@@ -60,31 +61,39 @@ def learning(results: dict[str, Any], kind: str) -> Figure:
         axes.annotate(
             row["method"], (row["structures"], row[kind]), (6, -2), textcoords="offset points", fontsize=SMALL
         )
-    for value in {row[kind] for row in many}:
+    values = sorted({row[kind] for row in many})
+    for value in values:
         axes.axhline(value, color=GRAY, linewidth=0.7, linestyle=(0, (4, 3)))
     axes.set(xscale="log", xlabel="training structures", ylabel=KINDS[kind], xlim=(min(counts) / 1.15, None))
     log_axis(axes, "y")
     axes.set_xticks(sorted(counts), labels=[str(count) for count in sorted(counts)], minor=False)
     axes.minorticks_off()
-    name_lines(axes, {value: ", ".join(r["method"] for r in many if r[kind] == value) for value in heights(many, kind)})
-    axes.legend(loc="lower left")
+    name_lines(axes, {value: ", ".join(r["method"] for r in many if r[kind] == value) for value in values})
+    figure.legend(loc="outside upper center", ncols=5)
     return figure
 
 
-def heights(rows: Sequence[dict[str, Any]], kind: str) -> list[float]:
-    """The errors that dashed lines are drawn at, from below."""
-    return sorted({row[kind] for row in rows})
-
-
 def name_lines(axes: Axes, names: dict[float, str]) -> None:
-    """Write names at the right of horizontal lines, moved up where they would stand on one another."""
+    """Write names at the right of horizontal lines , apart where they would stand on one another (logarithmic axis)."""
     low, high = (math.log(limit) for limit in axes.get_ylim())
-    gap = 0.033 * (high - low)
-    last = -math.inf
-    for value, name in names.items():
-        last = max(math.log(value), last + gap)
-        place = (1.01, (last - low) / (high - low))
-        axes.annotate(name, place, xycoords="axes fraction", fontsize=SMALL, va="center", annotation_clip=False)
+    places = apart([(math.log(value) - low) / (high - low) for value in names], 0.033)
+    for place, name in zip(places, names.values(), strict=True):
+        axes.annotate(name, (1.01, place), xycoords="axes fraction", fontsize=SMALL, va="center", annotation_clip=False)
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Ascending places, moved as little as possible so that each is at least `gap` above the one before."""
+    groups: list[list[float]] = []  # of neighbors that touch, each with the mean of its places
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and _end(groups[-1], gap, -1) - _end(groups[-2], gap, 1) < gap * (1 - 1e-9):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [_end(group, gap, -1) + gap * n for group in groups for n in range(len(group))]
+
+
+def _end(group: Sequence[float], gap: float, side: int) -> float:
+    """The lowest (-1) or highest (1) place of a group around its mean."""
+    return fmean(group) + side * gap * (len(group) - 1) / 2
 
 
 def cost(results: dict[str, Any]) -> Figure:
@@ -103,7 +112,7 @@ def cost(results: dict[str, Any]) -> Figure:
         axes.set(xlabel=label, ylabel=KINDS["forces"])
         log_axis(axes, "x")
         log_axis(axes, "y")
-    above.legend(loc="upper right")
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure
 
 
@@ -125,5 +134,5 @@ def seeds(found: dict[str, Any]) -> Figure:
         axes.set(xscale="log", xlabel="networks averaged", ylabel=KINDS[kind])
         axes.set_xticks([1, *members], labels=[str(count) for count in [1, *members]], minor=False)
         axes.minorticks_off()
-    axes.legend(loc="upper right")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
