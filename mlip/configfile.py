@@ -37,6 +37,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ValueError(
             f"{path}: holds {type(values).__name__}; expected the sections {', '.join(Config.model_fields)}"
         )
+    if isinstance(values.get("model"), str):  # the kind alone; an override may add to it
+        values["model"] = {"kind": values["model"]}
     for override in overrides:
         apply_override(values, override)
     return parse_config(values, str(path))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from mlip.config.networks import Networks
 from mlip.config.section import Section, Symbol
@@ -279,9 +279,26 @@ class Zbl(Section):
         return self
 
 
-class Model(Section):
-    """Descriptor and networks."""
+def _a_word_too(schema: dict[str, Any]) -> None:
+    """The JSON schema of what `Model` takes: a section, or its kind alone."""
+    section = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [section, {"enum": list(get_args(Kind))}]
 
+
+Kind = Literal["network", "gpr", "pair"]
+
+
+class Model(Section):
+    """What makes energies from structures: descriptor and networks, or one of the other families."""
+
+    model_config = ConfigDict(json_schema_extra=_a_word_too)
+
+    kind: Kind = Field(
+        "network",
+        description="network: one for each element; gpr: Gaussian process on the same features; pair: classical pair "
+        "potentials. The word alone, model: gpr, is the same with defaults",
+    )
     descriptor: tuple[FunctionSet, ...] = Field(
         (AutoSet(set="auto"),),
         strict=False,
@@ -299,6 +316,11 @@ class Model(Section):
     repulsion: Zbl | None = Field(
         None, description="added to the networks for atoms closer than any bond; null: only what they learn from data"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_word_is_the_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
 
     @field_validator("descriptor", mode="before")
     @classmethod

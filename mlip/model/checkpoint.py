@@ -15,6 +15,7 @@ import torch
 from mlip.descriptors.acsf import ACSF
 from mlip.descriptors.functions import function_from_dict
 from mlip.durable import write_whole
+from mlip.model.atomic import AtomicModel, NoModel
 from mlip.model.density import FeatureDensity
 from mlip.model.networks import AtomicNetworks, short_activation
 from mlip.model.plain import require_plain, require_real
@@ -25,7 +26,9 @@ from mlip.model.scaling import FeatureScaling
 from mlip.structure import CHEMICAL_ELEMENTS
 
 POTENTIAL, TRAINING = "mlip potential", "mlip training"
-VERSION = 3  # of what is written; 1 knew no repulsion, 2 no ranges, one activation for each element, fewer functions
+# Of what is written; 1 knew no repulsion; 2 no ranges, one activation for each element, fewer functions; 3 only
+# networks.
+VERSION = 4
 POTENTIAL_FILE = "potential.pt"
 
 
@@ -53,7 +56,8 @@ def load_potential(
         raise ValueError(
             f"{path}: the potential in it is incomplete or wrong ({reason}). Copy the file again"
         ) from error
-    potential.networks.to(dtype or potential.dtype)
+    if dtype is not None:
+        potential.atomic.to(dtype)
     return potential.to(device=device).requires_grad_(False).eval()
 
 
@@ -84,8 +88,7 @@ def potential_content(potential: Potential) -> dict[str, Any]:
         "units": {"energy": "eV", "length": "Ang"},
         "elements": list(potential.elements),
         "functions": [function.as_dict() for function in potential.descriptor.functions],
-        "hidden": potential.networks.hidden,
-        "activation": [short_activation(names) for names in potential.networks.activation],
+        **_model_content(potential.atomic),
         "energy_scale": potential.energy_scale,
         "anchored": potential.anchored,
         "repulsion": None if potential.repulsion is None else potential.repulsion.as_dict(),
@@ -102,7 +105,7 @@ def potential_from(content: dict[str, Any]) -> Potential:
     potential = Potential(
         ACSF(elements, functions),
         FeatureScaling(len(elements), len(functions)),
-        AtomicNetworks(len(functions), content["hidden"], content["activation"], members=content.get("members", 1)),
+        _model_from(content),
         [0.0] * len(elements),
         energy_scale=content["energy_scale"],
         anchored=content["anchored"],
@@ -111,9 +114,23 @@ def potential_from(content: dict[str, Any]) -> Potential:
         ranges=FeatureRanges(**content["ranges"]) if "ranges" in content else None,
         density=FeatureDensity(**content["density"]) if "density" in content else None,
     )
-    potential.networks.to(getattr(torch, content["dtype"]))
+    potential.atomic.to(getattr(torch, content["dtype"]))
     potential.load_state_dict(content["state"])
     return potential
+
+
+def _model_content(model: AtomicModel) -> dict[str, Any]:
+    """What makes an atomic model again with `_model_from`, but for its tensors."""
+    if isinstance(model, AtomicNetworks):
+        return {"hidden": model.hidden, "activation": [short_activation(names) for names in model.activation]}
+    return {"model": "nothing"}
+
+
+def _model_from(content: dict[str, Any]) -> AtomicModel:
+    if content.get("model") == "nothing":
+        return NoModel()
+    widths = content["hidden"], content["activation"]
+    return AtomicNetworks(len(content["functions"]), *widths, members=content.get("members", 1))
 
 
 def require_sense(content: dict[str, Any]) -> None:
@@ -128,14 +145,21 @@ def require_sense(content: dict[str, Any]) -> None:
     for name, value in numbers.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{name} is {value!r}; expected a finite number")
-    elements, functions, hidden, state = (content[name] for name in ("elements", "functions", "hidden", "state"))
+    elements, state = content["elements"], content["state"]
     if not all(1 <= number <= CHEMICAL_ELEMENTS for number in elements) or sorted(set(elements)) != list(elements):
         raise ValueError(f"elements are {elements}; expected atomic numbers in ascending order")
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise ValueError("a weight is not a finite number")
+    if "hidden" in content:
+        _require_weights(content)
+
+
+def _require_weights(content: dict[str, Any]) -> None:
+    """See that there are as many weights as the layers of the networks have."""
+    elements, functions, hidden, state = (content[name] for name in ("elements", "functions", "hidden", "state"))
     widths = [[len(functions), *mine, 1] for mine in hidden]
     wanted = content.get("members", 1) * sum((a + 1) * b for mine in widths for a, b in pairwise(mine))
-    held = sum(tensor.numel() for name, tensor in state.items() if name.startswith("networks."))
+    held = sum(tensor.numel() for name, tensor in state.items() if name.startswith("atomic."))
     if len(hidden) != len(elements) or min(map(min, widths)) < 1 or wanted != held:
         raise ValueError(f"networks for {len(elements)} elements with layers {hidden}; there are {held} weights")
 
@@ -177,4 +201,12 @@ def load(path: Path, kind: str) -> dict[str, Any]:
         raise ValueError(
             f"{path}: version {content['version']} of the format; this mlip reads up to {VERSION}. Update mlip"
         )
+    if content["version"] < 4 and isinstance(content.get("state"), dict):
+        content["state"] = {_new_name(name): value for name, value in content["state"].items()}
     return content
+
+
+def _new_name(name: str) -> str:
+    """What a weight is called since version 4."""
+    old, new = "networks.", "atomic."
+    return new + name.removeprefix(old) if name.startswith(old) else name

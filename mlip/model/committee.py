@@ -118,7 +118,7 @@ def committee_of(potentials: Sequence[Potential]) -> Potential:
                     "Train them from one config with different run.seed and the same data.split.seed"
                 )
         for name, tensor in first.state_dict().items():
-            if not name.startswith("networks.") and not torch.equal(tensor, other.state_dict()[name]):
+            if not name.startswith("atomic.") and not torch.equal(tensor, other.state_dict()[name]):
                 raise ValueError(
                     f"potentials with different {name} cannot be members of one committee. "
                     "Train them on the same structures"
@@ -155,5 +155,5 @@ def _with_networks(like: Potential, networks: Sequence[nn.Module], members: int)
     made.members, made.networks = members, nn.ModuleList(networks)
     changed = copy(like)
     changed._modules = dict(like._modules)  # a copy of a module shares this with it
-    changed.networks, changed.calibration = made, Calibration()
+    changed.atomic, changed.calibration = made, Calibration()
     return changed

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mlip.model.atomic import AtomicModel
+
 
 class Softplus(nn.Module):
     r"""The soft step :math:`\ln(1 + e^x)`, exact where torch's own is cut off at x = 20."""
@@ -129,7 +131,7 @@ class MLP(nn.Sequential):
                 nn.init.zeros_(layer.bias)
 
 
-class AtomicNetworks(nn.Module):
+class AtomicNetworks(AtomicModel):
     """An MLP for each of E elements, applied to the atoms of that element; `members` times that in a committee.
 
     `hidden` and `activation` have one entry per element: the widths of its hidden layers, and the name of their
@@ -161,6 +163,11 @@ class AtomicNetworks(nn.Module):
             for _ in range(members)
             for widths, names in zip(self.hidden, self.activation, strict=True)
         )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights, and of the features they take."""
+        return next(self.parameters()).dtype
 
     def linear(self, network: int) -> list[nn.Linear]:
         """The layers of a network, from the inputs to the output."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlip.descriptors.acsf import ACSF
 from mlip.elements import symbols
+from mlip.model.atomic import AtomicModel
 from mlip.model.density import FeatureDensity
 from mlip.model.networks import AtomicNetworks
 from mlip.model.ranges import FeatureRanges, unknown_ranges
@@ -31,11 +32,11 @@ class Potential(nn.Module):
     .. math:: E_i = s\,\left[f_e(\tilde G_i) - a\, f_e(\tilde 0)\right] + \varepsilon_e,
               \qquad e = \text{element of atom } i
 
-    with the element's network :math:`f_e`, scaled features :math:`\tilde G`, the energy scale s (eV), and the reference
-    energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose features are all zero, have
-    exactly its reference energy; else (a = 0) the reference energies only carry the bulk of the total energy. A
-    committee has several networks for each element, and its energies are their mean; `calibration` is what the standard
-    deviations over its members are multiplied with.
+    with the element's network :math:`f_e` (or what else `atomic` is), scaled features :math:`\tilde G`, the energy
+    scale s (eV), and the reference energy :math:`\varepsilon_e` (eV). `anchored` (a = 1) makes an isolated atom, whose
+    features are all zero, have exactly its reference energy; else (a = 0) the reference energies only carry the bulk of
+    the total energy. A committee has several networks for each element, and its energies are their mean; `calibration`
+    is what the standard deviations over its members are multiplied with.
     `repulsion`, if there is one, is a function of pairs that `evaluate` adds to these energies. `ranges` are those of
     the training set's features, unknown unless given; they tell where the potential extrapolates, as does their
     `density`, if there is one.
@@ -51,7 +52,7 @@ class Potential(nn.Module):
         self,
         descriptor: ACSF,
         scaling: FeatureScaling,
-        networks: AtomicNetworks,
+        atomic: AtomicModel,
         reference_energies: Sequence[float],
         *,
         energy_scale: float = 1.0,
@@ -83,7 +84,7 @@ class Potential(nn.Module):
         self.scaling = scaling
         self.ranges = ranges or unknown_ranges(*scaling.shift.shape)
         self.density = density
-        self.networks = networks
+        self.atomic = atomic
         self.energy_scale = energy_scale
         self.anchored = anchored
         self.calibration = calibration or Calibration()
@@ -97,9 +98,23 @@ class Potential(nn.Module):
         return self.descriptor.elements
 
     @property
+    def networks(self) -> AtomicNetworks:
+        """The networks that make the atomic energies.
+
+        Raises:
+            ValueError: something else does.
+        """
+        if not isinstance(self.atomic, AtomicNetworks):
+            raise ValueError(
+                "the potential has no networks (its model.kind is gpr or pair), which this needs. Train one with "
+                "model.kind=network"
+            )
+        return self.atomic
+
+    @property
     def members(self) -> int:
         """How many potentials the committee has; 1 if it is none."""
-        return self.networks.members
+        return self.atomic.members
 
     @property
     def cutoff(self) -> float:
@@ -108,8 +123,8 @@ class Potential(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the networks; features are computed in it, total energies are always summed in float64."""
-        return next(self.networks.parameters()).dtype
+        """Precision of the features and what is made of them; total energies are always summed in float64."""
+        return self.atomic.dtype
 
     @property
     def device(self) -> torch.device:
@@ -127,7 +142,7 @@ class Potential(nn.Module):
     def by_member(self, features: Float[Tensor, "N D"], numbers: Int[Tensor, "N"]) -> Float[Tensor, "K N"]:
         """The same of each member of the committee."""
         element = self.element_of(numbers)
-        outputs = self.networks(self.scaling(features, element), element).double()
+        outputs = self.atomic(self.scaling(features, element), element).double()
         if self.anchored:
             outputs = outputs - self._isolated(features)[:, element]
         return self.energy_scale * outputs + self.reference_energies[element]
@@ -153,7 +168,7 @@ class Potential(nn.Module):
     def _isolated(self, like: Tensor) -> Float[Tensor, "K E"]:
         element = torch.arange(len(self.elements), device=like.device)
         nothing = torch.zeros(len(element), len(self.descriptor.functions), dtype=like.dtype, device=like.device)
-        return self.networks(self.scaling(nothing, element), element).double()
+        return self.atomic(self.scaling(nothing, element), element).double()
 
 
 def require_within(repulsion: ZBL, descriptor: ACSF) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mlip.model.atomic import AtomicModel
 from mlip.model.backpropagation import NetworkPass
+from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
+from mlip.model.scaling import FeatureScaling
 
 
+@runtime_checkable
 class Pass(Protocol):
     """The networks of K members applied to atoms: `NetworkPass`, or the same by kernels."""
 
@@ -27,7 +31,7 @@ class Pass(Protocol):
 class PotentialPass:
     """`Potential.by_member` by hand: `energies` (K,N) in eV, float64, and their `gradients` by the features (K,N,D).
 
-    `networks` makes the pass from features and elements; that of `NetworkPass` if none is given.
+    `networks` makes the pass from features and elements; `NetworkPass`, or what other models have, if none is given.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class PotentialPass:
     ) -> None:
         self._scale = potential.energy_scale
         self._element = potential.element_of(numbers)
-        apply = networks or partial(NetworkPass, potential.networks, potential.scaling)
+        apply = networks or partial(_pass, potential.atomic, potential.scaling)
         self._pass = apply(features, self._element)
         self._lone: Pass | None = None  # the networks at no neighbors, if they are anchored there
         outputs = self._pass.outputs.double()
@@ -63,3 +67,20 @@ class PotentialPass:
         if self._lone is not None:
             by_lone = torch.zeros_like(self._lone.outputs).index_add_(1, self._element, by_outputs, alpha=-1)
             self._lone.add_weight_gradients(by_lone, torch.zeros_like(self._lone.gradients))
+
+
+def _pass(model: AtomicModel, scaling: FeatureScaling, features: Tensor, element: Tensor) -> Pass:
+    if isinstance(model, AtomicNetworks):
+        return NetworkPass(model, scaling, features, element)
+    return _FixedPass(model, scaling, features, element)
+
+
+class _FixedPass:
+    """A model that is not trained step by step applied to atoms."""
+
+    def __init__(self, model: AtomicModel, scaling: FeatureScaling, features: Tensor, element: Tensor) -> None:
+        self.outputs, gradients = model.with_gradients(scaling(features, element), element)
+        self.gradients = gradients.div_(scaling.scale.to(features)[element])
+
+    def add_weight_gradients(self, by_outputs: Tensor, by_gradients: Tensor) -> None:
+        raise NotImplementedError("the weights of such a model are solved for, not trained")

@@ -50,6 +50,15 @@ def test_one_activation_for_each_element_is_read_as_older_versions_wrote_it():
     assert potential.networks.activation[2] == ["softplus", "softplus", "softplus", "linear"]
 
 
+def test_weights_by_their_older_names(file):
+    content = load_content(file)
+    state = {name.replace("atomic.", "networks."): value for name, value in content.pop("state").items()}
+    assert any(name.startswith("networks.") for name in state)
+    torch.save({**content, "state": state, "version": 3}, file)
+    again, expected = load_potential(file), zoo.POTENTIALS["per center"]()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in expected.state_dict().items())
+
+
 def test_run_folder_will_do(file):
     assert load_content(file.parent)["provenance"] == {"why": "test"}
     assert load_potential(str(file.parent)).elements == zoo.ELEMENTS

@@ -61,7 +61,7 @@ def test_every_activation_of_layers_and_output_and_networks_of_unequal_depth(act
     names = [["tanh", activation, "linear"], [activation], [activation, "silu", "linear", activation]]
     generator = torch.Generator().manual_seed(2)
     made = AtomicNetworks(width, hidden, names, generator, members)
-    potential.networks = made.double().requires_grad_(False)
+    potential.atomic = made.double().requires_grad_(False)
     batch, _ = to_batch(zoo.STRUCTURES["triclinic"], potential.cutoff)
     expected = evaluate(potential, batch, features=potential.descriptor)
     found = FusedPotential(potential)(batch)

@@ -101,7 +101,7 @@ def test_normal_equations_are_those_of_finite_changes(widths, anchored, keep):
 def test_an_output_that_is_not_linear_is_refused():
     potential = with_widths(zoo.POTENTIALS["radial"](), [(3,)], anchored=False)
     count, width = len(potential.elements), len(potential.descriptor.functions)
-    potential.networks = AtomicNetworks(width, [[3]] * count, [["tanh", "sigmoid"]] * count).double()
+    potential.atomic = AtomicNetworks(width, [[3]] * count, [["tanh", "sigmoid"]] * count).double()
     examples = Examples(labelled(potential, 3, seed=0), potential.cutoff, CPU)
     with pytest.raises(ValueError, match="outputs are sigmoid; only last layers of linear outputs are solved"):
         solve_last_layers(potential, examples, examples, LOSS)
