@@ -31,6 +31,7 @@ from typing import Any
 import study_md17_page as page
 from study_md17_runs import BUNDLED, ENERGIES, EVERYTHING, FAMILIES, FULL, QUICK, RMD17, ROOT, Trainings, unknown
 
+from mlip.configfile import data_section
 from mlip.durable import write_whole
 from mlip.stopping import Stopped, exit_status
 
@@ -42,7 +43,9 @@ def main() -> int:
     """Train what is missing, then write tables and figures."""
     options = parse()
     size = QUICK if options.quick else FULL
-    trainings = Trainings(options.folder, options.data, options.test, size, options.threads)
+    data = data_section(str(options.data), options.set)
+    data = data.model_copy(update={"test": options.test and str(options.test)})
+    trainings = Trainings(options.folder, data, size, options.threads)
     families, skipped = known_families(options.families)
     file = options.folder / "results.json"
     results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -60,6 +63,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="structures of one molecule (default: revised MD17 ethanol)")
     parser.add_argument("--test", type=Path, help="test structures (default: test.xyz beside train.xyz, or a share)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="data.key=value", help="how the file is read")
     parser.add_argument("--folder", type=Path, help="of all runs (default: runs/md17, with --quick runs/md17_quick)")
     parser.add_argument("--output", type=Path, help="of figures (default: docs/md17, with --quick FOLDER/md17)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=tuple(PARTS), help="these parts alone")

@@ -18,6 +18,7 @@ from mlip.durable import write_whole
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "md17.md"
 MARK = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+ETHANOL = "rmd17_ethanol"
 TRAINED = 950  # structures behind published errors that do not say another number
 ALLEGRO = "Musaelian 2023"
 MORE = {  # beside those of the accuracy benchmark
@@ -32,8 +33,7 @@ NOTHING = "not run yet"
 
 def published(data: Path) -> dict[str, dict[str, Any]]:
     """Errors (meV, meV/Å) that others published for the same data, with their sources."""
-    name = data.parent.name
-    rows = {**PUBLISHED[name], **MORE} if name == "rmd17_ethanol" else {}
+    rows = {**PUBLISHED[ETHANOL], **MORE} if ETHANOL in (data.parent.name, data.stem) else {}
     found = {}
     for method, (energy, forces, source) in rows.items():
         title, _, few = method.partition(", 50 structures")

@@ -21,13 +21,15 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from mlip import MLIPCalculator, load_potential, read_structures, run, write_extxyz
-from mlip.config import Config
+from mlip.config import Config, Data
 from mlip.configfile import apply_override, parse_config
 from mlip.data.split import Split, write_split
+from mlip.data.write import to_atoms
 from mlip.device import configure_cpu
 from mlip.durable import write_whole
 from mlip.evaluation import evaluate_structures
 from mlip.model.committee import committee_of
+from mlip.reading import read_options
 from mlip.studies.tasks import Study, begin
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +50,7 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "pair": Family(None, ("model.kind=pair",)),
+    "pair": Family(None, ("model.kind=pair", "model.pair=spline")),
     "sparse gpr": Family(None, ("model.kind=gpr", "model.gpr.form=sparse")),
     "gpr": Family(None, ("model.kind=gpr", "model.gpr.form=full")),
     "network": Family("rmd17_ethanol", ()),
@@ -111,10 +113,11 @@ def lengths(count: int, config: Config, largest: int, length: float) -> tuple[in
 class Trainings:
     """The trainings of the study: structures divided once by a seed, smaller sets are the first of the larger ones."""
 
-    def __init__(self, folder: Path, data: Path, test: Path | None, size: Size, threads: int) -> None:
+    def __init__(self, folder: Path, data: Data, size: Size, threads: int) -> None:
         self.folder, self.size, self.threads = folder, size, threads
-        self.amounts = amounts(len(read_structures(data)), size, test is not None)
-        self._files: dict[str, Any] = {"train": str(data), "test": None if test is None else str(test)}
+        count = len(read_structures(data.train, read_options(data, index=data.index)))
+        self.amounts = amounts(count, size, data.test is not None)
+        self._data = data.model_dump(mode="json", exclude={"split"})
         self._warm: set[str] = set()
         self._studies = {EVERYTHING: begin(self._config("network", 1, EVERYTHING, None))}
         self.largest = self.amounts["train"]
@@ -157,7 +160,7 @@ class Trainings:
         if not file.exists():
             structure = self._study(EVERYTHING).parts.test[0]
             configure_cpu(self.threads)
-            seconds = seconds_per_step(folder, Atoms(structure.numbers, structure.positions), self.size.blocks)
+            seconds = seconds_per_step(folder, to_atoms(structure), self.size.blocks)
             write_whole(file, json.dumps(seconds))
         return float(json.loads(file.read_text(encoding="utf-8")))
 
@@ -180,7 +183,7 @@ class Trainings:
     def _config(self, family: str, seed: int, labels: str, count: int | None) -> Config:
         """The config of a training; of the study as a whole without `count`."""
         if labels == EVERYTHING:
-            data = {**self._files, "split": {**self.amounts, "seed": 1}}
+            data = {**self._data, "split": {**self.amounts, "seed": 1}}
         else:
             files = {name: str(self.folder / "data" / name) for name in ("energies.xyz", "test.xyz", "split.json")}
             data = {"train": files["energies.xyz"], "test": files["test.xyz"], "split": {"file": files["split.json"]}}
@@ -208,7 +211,9 @@ class Trainings:
             return
         with tempfile.TemporaryDirectory() as folder:
             config = self._config(family, 1, EVERYTHING, self.largest)
-            few = config.data.split.model_copy(update={"train": min(20, self.largest), "valid": 1, "test": 0})
+            few = config.data.split.model_copy(
+                update={"train": min(20, self.largest), "valid": min(5, self.amounts["valid"]), "test": 0}
+            )
             data = config.data.model_copy(update={"split": few, "test": None})
             settings = config.run.model_copy(update={"dir": folder, "overwrite": True})
             training = config.training.model_copy(update={"epochs": 1})
