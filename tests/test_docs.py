@@ -99,6 +99,14 @@ def test_the_tutorial(folder):
     assert (folder / "analysis/rdf.svg").is_file()
 
 
+def test_the_page_of_pair_potentials(folder):
+    (folder / "config.yaml").write_text("data: {train: data/alcu_emt.xyz}")
+    for _, text in blocks("pair.md", "bash"):
+        for line in text.splitlines():
+            run(line)
+    assert (folder / "exported/pairs.table").is_file()
+
+
 def run(line):
     """One line of the tutorial: in this process, or LAMMPS in processes of its own."""
     name, *arguments = shlex.split(LAUNCHER.sub("", line))[1:]

@@ -9,7 +9,7 @@ from ase.io import read
 from interfaces.command import mlip, refused
 from interfaces.trained import ALCU, ETHANOL, train
 
-from mlip.batch import to_batch
+from mlip.batch import collate, to_batch
 from mlip.interfaces.calculator import MLIPCalculator
 from mlip.model.atomic import NoModel
 from mlip.model.checkpoint import load_potential
@@ -67,6 +67,11 @@ def test_a_network_learns_the_rest(tmp_path):
     parts = [results[part] for part in ("train", "valid", "test")]
     mean = sum(part["stress_mae"] * part["structures"] for part in parts) / 60
     assert evaluated["stress_mae"] == pytest.approx(mean, rel=1e-4), "errors are those of the whole potential"
+    for pair in ([13, 13], [13, 29], [29, 29]):
+        r = np.arange(0.3, 2.2, 0.1)
+        dimers = [Structure(np.array(pair), np.array([[0.0, 0, 0], [x, 0, 0]])) for x in r]
+        batch = collate([to_batch(dimer, 4.0)[0] for dimer in dimers])
+        assert (evaluate(load_potential(folder), batch).forces[1::2, 0] > 0).all(), "repelled to 0.3 Å"
     tuned = tmp_path / "tuned"
     tuned.mkdir()
     start = f"training.start_from={folder}"
