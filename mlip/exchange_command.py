@@ -24,7 +24,11 @@ def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) ->
     p.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
 
     p = add("export", _export, "write a potential in the format of another program")
-    p.add_argument("format", choices=FORMATS, help="n2p2: that of RuNNer and n2p2, with an input for LAMMPS")
+    p.add_argument(
+        "format",
+        choices=(*FORMATS, "lammps"),
+        help="n2p2: networks for RuNNer and n2p2, with an input for LAMMPS; lammps: tables of pair potentials",
+    )
     p.add_argument("potential", metavar="RUN", help="run folder or potential file")
     p.add_argument("target", metavar="DIR", type=Path, help="folder to write; it is made if it is not there")
     _add_units(p, "units of the folder (default: eV-Ang)", required=False)
@@ -60,6 +64,7 @@ def _import(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _export(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from mlip.interfaces.lammps.tables import write_tables
     from mlip.interfaces.n2p2.writing import write_potential
     from mlip.model.checkpoint import load_potential
     from mlip.model.committee import member_of
@@ -67,6 +72,12 @@ def _export(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     potential = load_potential(options.potential)
     if options.member is not None:
         potential = member_of(potential, options.member)
+    if options.format == "lammps":
+        if options.units != "eV-Ang":
+            raise ValueError(f"--units is {options.units}; tables are written in eV-Ang, LAMMPS's units metal")
+        files = write_tables(potential, options.target, overwrite=options.overwrite)
+        names = [path.name for path in files]
+        return {"folder": str(options.target), "files": names}, f"{', '.join(names)} written to {options.target}"
     files = write_potential(potential, options.target, options.units, overwrite=options.overwrite)
     names = [path.name for path in files]
     return {"folder": str(options.target), "files": names}, f"{', '.join(names)} written to {options.target}"

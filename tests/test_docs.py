@@ -106,6 +106,14 @@ def test_the_tutorial(folder):
     assert (folder / "analysis/rdf.svg").is_file()
 
 
+def test_the_page_of_pair_potentials(folder):
+    (folder / "config.yaml").write_text("data: {train: data/alcu_emt.xyz}")
+    for _, text in blocks("pair.md", "bash"):
+        for line in text.splitlines():
+            run(line)
+    assert (folder / "exported/pairs.table").is_file()
+
+
 @pytest.fixture
 def settings():
     """What the course sets for its reader is as before when it is over."""

@@ -47,6 +47,11 @@ class Config(Section):
             raise ValueError(
                 "model.reference_energies: values and method 'given' belong together; give both or neither"
             )
+        if self.training.start_from is not None and self.model.kind != "network":
+            raise ValueError(
+                f"training.start_from goes on with networks, and model.kind is {self.model.kind}, which is solved for "
+                "at once; leave training.start_from out"
+            )
         if self.training.start_from is None and self.training.fine_tuning != FineTuning():
             raise ValueError("training.fine_tuning is about the potential in training.start_from; give that as well")
         return self

@@ -309,7 +309,7 @@ class Model(Section):
     pair: PairModel = PairModel()
     baseline: PairModel | None = Field(
         None,
-        description="a pair potential as in pair, or its form's name, fitted first; the model learns the rest",
+        description="as pair, or its form alone: fitted first, the model then learns the rest; null: none",
     )
 
     @model_validator(mode="before")

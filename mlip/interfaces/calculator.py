@@ -270,7 +270,7 @@ Evaluated = tuple[dict[str, Any], Outside | None]
 
 def _evaluator(potential: Potential, *, watch: bool) -> Callable[[VerletList, Atoms], Evaluated]:
     """From one structure to ASE's results: fused on a CPU with kernels, else by `evaluate`."""
-    if potential.device.type == "cpu" and has_kernels():
+    if potential.device.type == "cpu" and potential.atomic.fused and has_kernels():
         from mlip.model.fused import FusedPotential
 
         fused = FusedPotential(potential)

@@ -12,6 +12,7 @@ class AtomicModel(nn.Module):
 
     members: int = 1
     deviates = False  # whether it knows by itself how unsure it is
+    fused = True  # whether the CPU kernels go from positions to its forces at once
 
     @property
     def dtype(self) -> torch.dtype:

@@ -20,7 +20,6 @@ from mlip.kernels.evaluation import Topology, add_forces, evaluate_blocks, evalu
 from mlip.kernels.products import block_bounds
 from mlip.kernels.ranges import Watch
 from mlip.model.atomic import NoModel
-from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.ranges import TOLERANCE, Outside
 from mlip.model.weights import layout_of
@@ -180,11 +179,6 @@ def _pair_terms(potential: Potential) -> PairTerms:
     curves = (table.cpu().numpy() for table in (baseline.kind, baseline.table, baseline.cores))
     form = FORMS.index(baseline.form.name)
     return PairTerms(fixed, form, np.array([baseline.inner, baseline.cutoff]), *curves)
-
-
-def can_be_fused(potential: Potential) -> bool:
-    """Whether there are kernels for what makes the energies of a potential."""
-    return isinstance(potential.atomic, AtomicNetworks | NoModel)
 
 
 def _range_tables(

@@ -49,6 +49,8 @@ class AtomicKernels(AtomicModel):
     Phys. 152, 044107 (2020), eqs. 8-10; Chmiela et al., Sci. Adv. 3, e1603015 (2017).
     """
 
+    fused = False
+
     def __init__(
         self,
         covariance: Covariance,

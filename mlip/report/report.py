@@ -83,7 +83,7 @@ def make_report(
                 "groups": errors_by_element(judged) + errors_by_group(judged) + errors_by_size(judged),
                 "calibration": calibration(every),
                 "distances": nearest_distances(train, judged),
-                "environments": environment_maps(train, judged),
+                "environments": environment_maps(train, judged) if run.potential.descriptor.functions else [],
             }
         )
     return report

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mlip.baseline import description
 from mlip.configfile import as_yaml
 from mlip.elements import symbol
+from mlip.model.networks import AtomicNetworks
 from mlip.report.figures import MILLI, SETS
 from mlip.report.markup import duration, facts, gallery, number, section, table
 from mlip.report.report import Report
@@ -218,12 +220,14 @@ def run(report: Report) -> str:
     run = report.run
     metrics, potential = run.metrics, run.potential
     pairs = [("Symmetry functions", str(len(potential.descriptor.functions))), ("Cutoff", f"{potential.cutoff:g} Å")]
-    hidden = run.config.model.networks.hidden
-    weights = sum(p.numel() for p in potential.networks.parameters())
-    pairs += [
-        ("Hidden layers", ", ".join(map(str, hidden)) if isinstance(hidden, (list, tuple)) else str(hidden)),
-        ("Weights", f"{weights:,}".replace(",", " ")),
-    ]
+    pairs += [("Pair potential", description(potential.baseline))] if potential.baseline else []
+    if isinstance(potential.atomic, AtomicNetworks):
+        hidden = run.config.model.networks.hidden
+        weights = sum(p.numel() for p in potential.atomic.parameters())
+        pairs += [
+            ("Hidden layers", ", ".join(map(str, hidden)) if isinstance(hidden, (list, tuple)) else str(hidden)),
+            ("Weights", f"{weights:,}".replace(",", " ")),
+        ]
     pairs += [("Members", str(potential.members)), ("Precision", str(potential.dtype).removeprefix("torch."))]
     if "seconds" in run.results:
         pairs.append(("Time of the run", duration(run.results["seconds"])))

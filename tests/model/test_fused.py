@@ -24,7 +24,7 @@ STRUCTURES = {**zoo.STRUCTURES, "lone atom": zoo.LONE_ATOM}
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize("name", zoo.POTENTIALS)
+@pytest.mark.parametrize("name", zoo.FUSED)
 def test_fused_is_evaluate(name, structure):
     potential = zoo.POTENTIALS[name]()
     batch, _ = to_batch(STRUCTURES[structure], potential.cutoff)

@@ -101,7 +101,8 @@ def test_every_dimer_is_repelled_to_a_third_of_an_angstrom(form, file):
     elements = tuple(sorted({int(z) for s in structures for z in s.numbers}))
     found = fitted_pair_potential(structures, elements, form, **ENDS)
     for kind, (name, (minimum, _)) in enumerate(found.minima(1e-3).items()):
-        end = float(found.cores[kind, 0]) or min(0.95 * minimum, 1.5 if form != "morse" else minimum)
+        core = float(found.cores[kind, 0])
+        end = core if core > 0.4 else min(0.95 * minimum, 1.5 if form != "morse" else minimum)
         r = torch.linspace(0.3, end, 100, dtype=torch.float64)
         energies, slopes = found.curve(r, torch.full((100,), kind))
         assert (slopes < 0).all() and (energies.diff() < 0).all(), (form, name)

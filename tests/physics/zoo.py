@@ -10,6 +10,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mlip.batch import collate, pair_vectors, to_batch
 from mlip.descriptors.acsf import ACSF
@@ -29,6 +30,9 @@ from mlip.descriptors.functions import (
     Wide,
 )
 from mlip.model.atomic import NoModel
+from mlip.model.coordinates import Coordinates
+from mlip.model.covariance import Covariance
+from mlip.model.kernels import AtomicKernels
 from mlip.model.networks import AtomicNetworks
 from mlip.model.potential import Potential
 from mlip.model.repulsion import ZBL
@@ -307,6 +311,26 @@ def potential(
     )
 
 
+def kernels(covariance: Covariance, seed: int, *, slopes: bool, anchored: bool = False) -> Potential:
+    """A Gaussian process on the features of random structures, with random weights of their atoms."""
+    made = potential([*radial(4.0), *chebyshev(3.3)[:6], *behler(Wide)[:4]], seed, anchored=anchored)
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    batch = collate([to_batch(structure, made.cutoff)[0] for structure in STRUCTURES.values()])
+    features = made.descriptor(batch.numbers, batch.pairs, pair_vectors(batch)).detach()
+    element = made.element_of(batch.numbers)
+    projections = [0.15 * random(features.shape[1], width) for width in (5, 7, 4)]
+    coordinates, scaled = Coordinates(covariance, projections), made.scaling(features, element)
+    points = [coordinates.points(scaled[element == e], e) for e in range(len(ELEMENTS))]
+    weights = [random(len(mine)) for mine in points]
+    along = [random(*mine.shape) for mine in points] if slopes else None
+    made.atomic = AtomicKernels(covariance, projections, points, weights, along)
+    return made
+
+
 ROWS: dict[str, list[list[float]]] = {  # of curves that matter at the distances of the structures
     "lennard_jones": [[0.3 + 0.07 * n, 1.5 + 0.1 * n] for n in range(6)],
     "morse": [[0.5 + 0.1 * n, 1.9 - 0.1 * n, 1.3 + 0.13 * n] for n in range(6)],
@@ -401,7 +425,12 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     ),
     **{f"pairs, {form}": partial(of_pairs, form) for form in ROWS},
     "pairs and repulsion": partial(of_pairs, "morse", repulsion=(1.0, 1.9)),
+    "squared exponential": partial(kernels, Covariance("squared_exponential"), 24, slopes=True),
+    "rational quadratic": partial(kernels, Covariance("rational_quadratic", alpha=1.7), 25, slopes=True, anchored=True),
+    "polynomial": partial(kernels, Covariance("polynomial", zeta=4.0), 26, slopes=True),
+    "sparse process": partial(kernels, Covariance("squared_exponential"), 27, slopes=False),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }
 NETWORKS = [name for name, make in POTENTIALS.items() if not isinstance(make, partial)]  # those that have some
+FUSED = [name for name, make in POTENTIALS.items() if make().atomic.fused]  # those with kernels for dynamics

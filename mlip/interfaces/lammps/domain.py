@@ -44,7 +44,7 @@ class Domain:
         self._searched: Float[np.ndarray, "A 3"] = np.empty((0, 3))
         self._batch: AtomsBatch | None = None
         self._fused = None
-        if potential.device.type == "cpu" and has_kernels():
+        if potential.device.type == "cpu" and potential.atomic.fused and has_kernels():
             from mlip.model.fused import FusedPotential
 
             self._fused = FusedPotential(potential)

@@ -88,6 +88,11 @@ def _require_expressible(potential: Potential) -> None:
             f"the potential is a committee of {potential.members} members; the format holds one. Export one of them "
             f"with --member N, N from 0 to {potential.members - 1}"
         )
+    if potential.baseline is not None:
+        raise ValueError(
+            f"the potential has a baseline ({potential.baseline.form.name}), which the format does not know. Train "
+            "with model.baseline=null"
+        )
     if potential.repulsion is not None:
         raise ValueError(
             f"the potential has a repulsion ({potential.repulsion.name}), which the format does not know. Train with "
