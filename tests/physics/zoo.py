@@ -428,7 +428,7 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "squared exponential": partial(kernels, Covariance("squared_exponential"), 24, slopes=True),
     "rational quadratic": partial(kernels, Covariance("rational_quadratic", alpha=1.7), 25, slopes=True, anchored=True),
     "polynomial": partial(kernels, Covariance("polynomial", zeta=4.0), 26, slopes=True),
-    "sparse process": partial(kernels, Covariance("squared_exponential"), 27, slopes=False),
+    "sparse process": partial(kernels, Covariance("squared_exponential"), 28, slopes=False),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }
