@@ -325,7 +325,7 @@ def kernels(covariance: Covariance, seed: int, *, slopes: bool, anchored: bool =
     projections = [0.3 * random(features.shape[1], width) for width in (5, 7, 4)]
     coordinates, scaled = Coordinates(covariance, projections), made.scaling(features, element)
     points = [coordinates.points(scaled[element == e], e) for e in range(len(ELEMENTS))]
-    weights = [random(len(mine)) for mine in points]
+    weights = [(1.0 if slopes else 4.0) * random(len(mine)) for mine in points]
     along = [random(*mine.shape) for mine in points] if slopes else None
     made.atomic = AtomicKernels(covariance, projections, points, weights, along)
     return made
@@ -428,7 +428,7 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "squared exponential": partial(kernels, Covariance("squared_exponential"), 24, slopes=True),
     "rational quadratic": partial(kernels, Covariance("rational_quadratic", alpha=1.7), 25, slopes=True, anchored=True),
     "polynomial": partial(kernels, Covariance("polynomial", zeta=4.0), 26, slopes=True),
-    "sparse process": partial(kernels, Covariance("squared_exponential"), 28, slopes=False),
+    "sparse process": partial(kernels, Covariance("squared_exponential"), 27, slopes=False),
     "unscaled": lambda: potential([*radial(3.37), *shifted(3.05)], 9, scaling="none", references=(0.0, 0.0, 0.0)),
     "committee": lambda: potential([*radial(4.0), *shifted(3.4)], 10, anchored=True, members=3),
 }
