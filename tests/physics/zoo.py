@@ -325,7 +325,9 @@ def kernels(covariance: Covariance, seed: int, *, slopes: bool, anchored: bool =
     projections = [0.3 * random(features.shape[1], width) for width in (5, 7, 4)]
     coordinates, scaled = Coordinates(covariance, projections), made.scaling(features, element)
     points = [coordinates.points(scaled[element == e], e) for e in range(len(ELEMENTS))]
-    weights = [(1.0 if slopes else 4.0) * random(len(mine)) for mine in points]
+    weights = [random(len(mine)) for mine in points]
+    if not slopes:  # at its own point an atom would feel nothing
+        points = [mine + 0.5 * random(*mine.shape) for mine in points]
     along = [random(*mine.shape) for mine in points] if slopes else None
     made.atomic = AtomicKernels(covariance, projections, points, weights, along)
     return made
