@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mlip.batch import AtomsBatch
 from mlip.config import Config
-from mlip.config.model import AutoSet, ExplicitSet, Function, FunctionSet
+from mlip.config.descriptor import AutoSet, ExplicitSet, Function, FunctionSet
 from mlip.config.pair import PairModel
 from mlip.config.training import CosineSchedule, Exponential, LossTerm, Plateau
 from mlip.data.read import read_structures
@@ -63,6 +63,13 @@ def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFuncti
         else:
             functions += MAKERS[chosen.set](elements, **chosen.model_dump(exclude={"set"}))
     return functions
+
+
+def in_double_precision(config: Config) -> Config:
+    """The config with the precision that its kind needs: what is solved for takes all digits."""
+    if config.model.kind == "network":
+        return config
+    return config.model_copy(update={"run": config.run.model_copy(update={"dtype": "float64"})})
 
 
 def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Config:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of, repulsion_of
 from mlip.config import Config
-from mlip.config.model import AutoSet, Committee, Model
+from mlip.config.descriptor import AutoSet
+from mlip.config.model import Committee, Model
 from mlip.config.networks import Networks
 from mlip.config.pair import PairModel
 from mlip.descriptors.acsf import ACSF

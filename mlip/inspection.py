@@ -27,9 +27,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from mlip.configfile import load_config
+    from mlip.regression import cost_in_words
     from mlip.streaming import prepare
 
-    summary = prepare(load_config(options.config, options.overrides)).summary()
+    ready = prepare(load_config(options.config, options.overrides))
+    summary = {**ready.summary(), **cost_in_words(ready)}
     width = max(len(name) for name in summary)
     return summary, "\n".join(f"{name:>{width}}: {value}" for name, value in summary.items())
 

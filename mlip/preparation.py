@@ -16,6 +16,7 @@ import torch
 from mlip.arithmetic import require_repeatable
 from mlip.assembly import (
     functions_of,
+    in_double_precision,
     network_shapes,
     reference_energies_of,
     repulsion_of,
@@ -151,8 +152,7 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
     Raises:
         ValueError: config and data do not fit together; the message says what and where.
     """
-    if config.model.kind != "network":
-        config = in_double_precision(config)
+    config = in_double_precision(config)
     device = require_runnable(config, device)
     start = saved if config.training.start_from else None
     if config.training.start_from and start is None:
@@ -201,11 +201,6 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
     return Preparation(
         config, parts, device, descriptor, targets["train"], examples, references, start, baseline, touched
     )
-
-
-def in_double_precision(config: Config) -> Config:
-    """The config of a kind whose weights are solved for, which takes all digits."""
-    return config.model_copy(update={"run": config.run.model_copy(update={"dtype": "float64"})})
 
 
 def require_runnable(config: Config, device: torch.device | None = None) -> torch.device:

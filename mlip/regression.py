@@ -52,7 +52,9 @@ def _gaussian_process(ready: Preparation, quiet: bool) -> tuple[Potential, dict[
     features = features_by_element(ready.descriptor, train)
     tables = [values for values in features if isinstance(values, torch.Tensor)]
     scaling = fitted_scaling(features, config.model.scaling)
-    options = _options(config, full=_is_full(config, size_of(train, ready.descriptor)))
+    full, cost = _plan(config, size_of(train, ready.descriptor))
+    logger.info("Gaussian process: %s", cost)
+    options = _options(config, full=full)
     references = torch.tensor(ready.references, dtype=torch.float64)
     bar = tqdm(total=len(train), desc="covariances", unit="structure", disable=quiet or not options.full, leave=False)
     step: Callable[[int], object] = bar.update
@@ -100,8 +102,19 @@ def _options(config: Config, *, full: bool) -> Options:
     )
 
 
-def _is_full(config: Config, size: Size) -> bool:
-    """Whether all labels are the basis; what it will cost is told first.
+def cost_in_words(ready: Preparation) -> dict[str, str]:
+    """What a Gaussian process of the config will cost, for a person to look over; nothing for other kinds.
+
+    Raises:
+        ValueError: it takes more memory than allowed.
+    """
+    if ready.config.model.kind != "gpr":
+        return {}
+    return {"Gaussian process": _plan(ready.config, size_of(ready.examples["train"], ready.descriptor))[1]}
+
+
+def _plan(config: Config, size: Size) -> tuple[bool, str]:
+    """Whether all labels are the basis, and what it will cost.
 
     Raises:
         ValueError: the form that is asked for takes more memory than allowed.
@@ -110,7 +123,8 @@ def _is_full(config: Config, size: Size) -> bool:
     limit = 1e9 * chosen.memory_limit
     if chosen.coordinates is not None:
         size = size._replace(coordinates=min(size.coordinates, chosen.coordinates))
-    full, sparse = cost_of_full(size), cost_of_sparse(size._replace(points=min(chosen.inducing, size.atoms)))
+    points = min(chosen.inducing, size.atoms)
+    full, sparse = cost_of_full(size), cost_of_sparse(size._replace(points=points))
     fits = full.bytes <= limit
     if chosen.form == "full" and not fits:
         most = largest_labels(size, limit)
@@ -121,20 +135,15 @@ def _is_full(config: Config, size: Size) -> bool:
             "model.gpr.form=sparse"
         )
     if chosen.form == "full" or (chosen.form == "auto" and fits):
-        logger.info("a full Gaussian process of %d labels takes about %s", size.labels, _words(full))
-        return True
+        return True, f"full, {size.labels} labels, about {_words(full)}"
     if sparse.bytes > limit:
         raise ValueError(
-            f"{size.labels} labels and {chosen.inducing} inducing environments take {_words(sparse)}, and "
+            f"{size.labels} labels and {points} inducing environments take {_words(sparse)}, and "
             f"model.gpr.memory_limit is {chosen.memory_limit:g} GB. Within it fit {largest_points(size, limit)}: set "
-            f"model.gpr.inducing to that, raise the limit, or give fewer structures in data.split.train"
+            "model.gpr.inducing to that, raise the limit, or give fewer structures in data.split.train"
         )
-    reason = "" if chosen.form == "sparse" else f" (a full one would take {full.bytes / 1e9:.1f} GB)"
-    logger.info(
-        "a sparse Gaussian process of %d labels and %d environments takes about %s%s",
-        size.labels, min(chosen.inducing, size.atoms), _words(sparse), reason,
-    )  # fmt: skip
-    return False
+    reason = "" if chosen.form == "sparse" else f"; a full one would take {full.bytes / 1e9:.1f} GB"
+    return False, f"sparse, {size.labels} labels and {points} environments, about {_words(sparse)}{reason}"
 
 
 def _words(cost: Cost) -> str:

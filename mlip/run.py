@@ -282,9 +282,10 @@ def new_potential(ready: Preparation) -> Potential:
 def _calibrate(
     potential: Potential, examples: Mapping[str, Examples], folder: Path, results: dict[str, Any], ranks: Ranks
 ) -> None:
-    """Fit the factors of a committee's standard deviations on validation structures, and compare these with errors."""
+    """Fit the factors of standard deviations on validation structures, and compare these with errors."""
     potential.calibration = Calibration()  # of a finished run that is made again
-    potential.calibration = reliability_of(potential, examples["valid"], ranks).factors()
+    reliability = reliability_of(potential, examples["valid"], ranks)
+    potential.calibration = reliability.factors() if potential.members > 1 else reliability.covering_factors()
     results["calibration"] = potential.calibration._asdict()
     found = {name: reliability_of(potential, part, ranks) for name, part in examples.items() if len(part)}
     for name, reliability in found.items():
@@ -292,7 +293,7 @@ def _calibrate(
     if ranks.first:
         write_calibration(folder, found)
     if not len(examples["valid"]):
-        logger.info("no validation structures: the committee's standard deviations are as they come, not calibrated")
+        logger.info("no validation structures: standard deviations are as they come, not calibrated")
 
 
 def require_free_folder(config: Config) -> None:

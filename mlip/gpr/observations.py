@@ -124,7 +124,7 @@ def _family(
     for e, environments in enumerate(found):
         shape = count, known.counts[e]
         points.append(environments.points.view(*shape, -1))
-        along = environments.changes.view(*shape, -1, environments.points.shape[1])
+        along = environments.changes.view(*shape, *environments.changes.shape[1:])
         inner = torch.einsum("snkc,skm->snmc", along[:, :, :moved], frames)
         changes.append(torch.cat([inner, along[:, :, moved:]], dim=2))
     volume = torch.linalg.det(batch.cell).abs()
@@ -194,9 +194,10 @@ def _joined(
 
 
 def size_of(examples: Examples, descriptor: ACSF) -> Size:
-    """How much there is to learn from, at most: forces are counted along all motions but three translations."""
+    """How much there is to learn from, at most: forces along inner motions, as if no molecule were straight."""
     energies, forces, stress = (int(count) for count in examples.known.sum(dim=1))
-    with_forces = int((examples.known[1] > 0).sum())
+    rigid = torch.where(examples.atoms.whole.cell.flatten(1).any(dim=1), 3, 6)
+    fewer = int(torch.minimum(rigid, examples.known[1]).sum())
     atoms = len(examples.atoms.whole.numbers)
     coordinates = len(descriptor.functions)
-    return Size(energies + max(0, forces - 3 * with_forces) + stress * 6 // 9, len(examples), atoms, coordinates)
+    return Size(energies + forces - fewer + stress * 6 // 9, len(examples), atoms, coordinates)

@@ -18,6 +18,8 @@ from mlip.training.distributed import ALONE, Ranks
 from mlip.training.examples import Examples
 
 KINDS = ("energy", "forces")
+ONE_DEVIATION = 0.6827  # share of a normal distribution within one standard deviation
+MOST_SORTED = 10_000_000  # that torch.quantile takes
 
 
 class Reliability:
@@ -56,11 +58,21 @@ class Reliability:
 
         Source: Musil et al., J. Chem. Theory Comput. 15, 906 (2019), the maximum-likelihood scaling of a committee.
         """
+        return self._factors(lambda ratios: ratios.square().mean().sqrt())
+
+    def covering_factors(self) -> Calibration:
+        r"""What to multiply the standard deviations with, so that 68 % of errors are within one of them.
+
+        For errors with a few far outliers, such as those of nearly exact fits, which `factors` would follow.
+        """
+        return self._factors(lambda ratios: torch.quantile(ratios[:MOST_SORTED], ONE_DEVIATION))
+
+    def _factors(self, of: Callable[[Tensor], Tensor]) -> Calibration:
         found = {}
         for kind in KINDS:
             errors, deviations = self.of(kind)
             ratios = (errors / deviations)[deviations > 0]
-            found[kind] = float(ratios.square().mean().sqrt()) if len(ratios) else 1.0
+            found[kind] = float(of(ratios)) if len(ratios) else 1.0
         return Calibration(**found)
 
     def results(self) -> dict[str, float]:

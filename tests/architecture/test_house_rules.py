@@ -21,6 +21,8 @@ ROOMS = {
         "configreference.py",
         "config/__init__.py",
         "config/data.py",
+        "config/descriptor.py",
+        "config/gpr.py",
         "config/model.py",
         "config/networks.py",
         "config/pair.py",
