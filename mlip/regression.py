@@ -89,10 +89,12 @@ def _gaussian_process(ready: Preparation, quiet: bool) -> tuple[Potential, dict[
 
 
 def _with_lone_atoms(ready: Preparation) -> Examples:
-    """The training structures and an atom of each element with its reference energy, which the process has to meet."""
+    """The training structures and a lone atom of each element with its reference energy, which is to be met."""
+    there = {int(s.numbers[0]) for s in ready.targets if len(s) == 1 and not s.pbc.any() and s.energy is not None}
     atoms = [
         Structure(np.array([z]), np.zeros((1, 3)), energy=energy, origin=f"isolated {symbol(z)}")
         for z, energy in zip(ready.descriptor.elements, ready.references, strict=True)
+        if z not in there
     ]
     return Examples([*ready.targets, *atoms], ready.descriptor.cutoff, ready.device)
 
