@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from gpr.small import COVARIANCES, REFERENCES, TEACHER, cartesian, everything, known_forces, labelled, moved, seen
 from physics import zoo
 
+from gpr.small import COVARIANCES, REFERENCES, TEACHER, cartesian, everything, known_forces, labelled, moved, seen
 from mlip.batch import pair_vectors, to_batch
 from mlip.gpr import observations
 from mlip.model import assembly

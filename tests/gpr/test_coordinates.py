@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gpr.small import COVARIANCES, TEACHER, everything, seen, together
 from physics import zoo
 
+from gpr.small import COVARIANCES, TEACHER, everything, seen, together
 from mlip.batch import pair_vectors
 from mlip.descriptors.backends import fastest
 from mlip.model.coordinates import VOIGT, from_sphere, on_sphere, onto_sphere

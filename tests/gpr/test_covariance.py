@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from gpr.small import COVARIANCES
 
+from gpr.small import COVARIANCES
 from mlip.model.coordinates import half_squares, on_sphere
 from mlip.model.covariance import Covariance, covariance_from
 

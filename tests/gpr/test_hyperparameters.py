@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpr.small import COVARIANCES, everything, labelled, moved, seen
 from physics import zoo
 
+from gpr.small import COVARIANCES, everything, labelled, moved, seen
 from mlip.gpr import hyperparameters
 from mlip.gpr.hyperparameters import Hyperparameters, best_in_folds, likeliest
 from mlip.gpr.observations import Noise

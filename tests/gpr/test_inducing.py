@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from gpr.small import COVARIANCES, everything, seen
 
+from gpr.small import COVARIANCES, everything, seen
 from mlip.gpr.estimate import NUMBER, Size, cost_of_full, cost_of_sparse, largest_labels, largest_points, speed
 from mlip.gpr.inducing import inducing_points, shared_out
 from mlip.gpr.observations import size_of
@@ -89,5 +89,9 @@ def test_the_memory_of_changes_is_that_which_they_take():
     structures = everything()[9:13]
     of = seen(structures)
     size, covariance = size_of(of.examples, of.descriptor), COVARIANCES["squared_exponential"]
-    held = sum(table.numel() for family in of.families(covariance) for table in family.sites.changes)
-    assert 0.5 * size.changes < held <= size.changes
+    tables = [table for family in of.families(covariance) for table in family.sites.changes]
+    kept = sum(
+        len(values) * W.shape[1] for values, W in zip(of.features, of.coordinates(covariance).projections, strict=True)
+    )
+    share = kept / (size.atoms * size.coordinates)  # of all coordinates those that vary
+    assert sum(table.numel() for table in tables) == pytest.approx(0.8 * share * size.changes), "12 motions, not 15"

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gpr.small import COVARIANCES, REFERENCES, STRAIGHT, cartesian, everything, labelled, moved, seen, together
 from physics import zoo
 
+from gpr.small import COVARIANCES, REFERENCES, STRAIGHT, cartesian, everything, labelled, moved, seen, together
 from mlip.gpr import observations
 from mlip.gpr.observations import Noise, size_of
 from mlip.model.evaluate import evaluate

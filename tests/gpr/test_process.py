@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gpr.small import COVARIANCES, everything, known_forces, labelled, moved, partly, seen, together
 from physics import zoo
 
+from gpr.small import COVARIANCES, everything, known_forces, labelled, moved, partly, seen, together
 from mlip.gpr.observations import Noise
 from mlip.model import kernels
 from mlip.model.assembly import covariances
@@ -25,7 +25,9 @@ def difference(found, structures):
     forces = np.concatenate([known_forces(structure) for structure in structures])
     errors = {"energy": [float(e) - s.energy for e, s in zip(found.energy, structures, strict=True) if s.energy]}
     errors["forces"] = (found.forces.numpy() - forces)[np.isfinite(forces)]
-    errors["stress"] = [f.numpy() - s.stress for f, s in zip(found.stress, structures, strict=True) if s.stress is not None]
+    errors["stress"] = [
+        f.numpy() - s.stress for f, s in zip(found.stress, structures, strict=True) if s.stress is not None
+    ]
     return {name: float(np.abs(values).max()) if len(values) else 0.0 for name, values in errors.items()}
 
 
@@ -93,13 +95,11 @@ def test_the_variance_is_that_of_the_dense_process(name, full, energies_only):
     covariance, noise = COVARIANCES[name], Noise(1e-2, 1.0, 1.0)
     of = energies_only
     potential = of.potential(covariance=covariance, full=full, points=1000, variance_points=1000, noise=noise)
-    both = seen([*[s for s in everything()[:13]], *OTHERS])._replace(scaling=of.scaling, features=of.features)
+    both = seen([*everything()[:13], *OTHERS])._replace(scaling=of.scaling, features=of.features)
     families = both.families(covariance, noise=noise)
     matrix = covariances(covariance, [family.sites for family in families]).tril()
     matrix = matrix + matrix.tril(-1).T
-    owner = torch.cat(
-        [torch.from_numpy(f.structure).repeat_interleave(f.sites.labels) for f in families]
-    )
+    owner = torch.cat([torch.from_numpy(f.structure).repeat_interleave(f.sites.labels) for f in families])
     first = torch.cat([(torch.arange(f.sites.labels) == 0).repeat(len(f.structure)) for f in families])
     train = ((owner < 13) & first).nonzero().flatten()
     values = torch.cat([f.values.reshape(-1) for f in families])[train]
