@@ -57,7 +57,7 @@ class Gpr(Section):
         "environments; auto: full if it fits within memory_limit",
     )
     kernel: Kernel = Kernel()
-    inducing: int = Field(4000, ge=1, description="inducing environments of a sparse process, all elements together")
+    inducing: int = Field(3000, ge=1, description="inducing environments of a sparse process, all elements together")
     selection: Literal["farthest", "cur"] = Field("farthest", description="how inducing environments are chosen")
     hyperparameters: Literal["likelihood", "cross_validation", "given"] = Field(
         "likelihood",
@@ -74,6 +74,6 @@ class Gpr(Section):
         None, ge=1, description="principal components of the features that are kept, by element; null: all"
     )
     variance_points: int = Field(
-        500, ge=0, description="inducing environments that the variance of a full process is made of; 0: no variance"
+        500, ge=0, description="inducing environments that the variance of predictions is made of; 0: no variance"
     )
     memory_limit: float = Field(10.0, gt=0, description="GB; what would take more is refused before it begins")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mlip.descriptors.acsf import ACSF
-from mlip.gpr.hyperparameters import Hyperparameters, best_in_folds, likeliest
-from mlip.gpr.inducing import inducing_points
+from mlip.gpr.hyperparameters import SMALLEST_NOISE, Hyperparameters, best_in_folds, likeliest
+from mlip.gpr.inducing import inducing_points, shared_out
 from mlip.gpr.observations import Family, Noise, families_of
 from mlip.gpr.solving import exact, sparse
 from mlip.model.assembly import covariances, covariances_with_points
@@ -125,20 +126,26 @@ def fit(
         for e, W in enumerate(_wide(scaled, options))
     ]
     sites = [family.sites for family in everything]
-    count = options.variance_points if options.full else options.points
-    inducing = inducing_points(points, count, options.selection) if count else []
-    solved = None
-    if count:
-        among = torch.block_diag(*(options.covariance(half_squares(p, p)).value for p in inducing))
-        rows = covariances_with_points(options.covariance, sites, inducing)
-        solved = sparse(among, rows, variance.clamp(min=1e-12), values)
-        del rows
-    posterior = solved and Posterior(inducing, solved.prior, solved.posterior, torch.tensor([solved.signal]))
+    # The variance is made of fewer environments than a sparse process, the first that were chosen of each element.
+    inducing = inducing_points(
+        points, max(options.variance_points, 0 if options.full else options.points), options.selection
+    )
+    among = torch.block_diag(*(options.covariance(half_squares(p, p)).value for p in inducing))
+    rows = covariances_with_points(options.covariance, sites, inducing)
+    known = variance.clamp(min=SMALLEST_NOISE)
+    posterior = None
+    if options.variance_points:
+        shares = shared_out(list(map(len, inducing)), options.variance_points)
+        chosen = torch.cat([torch.arange(n) + at for n, at in zip(shares, _starts(inducing), strict=True)])
+        few = sparse(among[chosen][:, chosen], rows[:, chosen], known, values)
+        first = [p[:n] for p, n in zip(inducing, shares, strict=True)]
+        posterior = Posterior(first, few.prior, few.posterior, torch.tensor([few.signal]))
     if not options.full:
-        assert solved is not None
-        weights = list(solved.weights.split([len(p) for p in inducing]))
+        solved = sparse(among, rows, known, values)
+        weights = list(solved.weights.split(list(map(len, inducing))))
         kernels = AtomicKernels(options.covariance, scaled, inducing, weights, None, posterior)
         return Fitted(kernels, found._replace(signal=solved.signal), len(values), len(solved.weights))
+    del rows
     matrix = covariances(options.covariance, sites, step)
     whole = exact(matrix, variance, values)
     del matrix
@@ -146,6 +153,11 @@ def fit(
     kernels = AtomicKernels(options.covariance, scaled, points, weights, slopes, posterior)
     found = found._replace(signal=whole.signal, log_likelihood=whole.log_likelihood)
     return Fitted(kernels, found, len(values), sum(map(len, points)))
+
+
+def _starts(points: Sequence[Tensor]) -> list[int]:
+    """Where the points of each element begin."""
+    return list(accumulate(map(len, points), initial=0))[:-1]
 
 
 def _wide(projections: Sequence[Tensor], options: Options) -> list[Tensor]:

@@ -76,7 +76,7 @@ def _solved(factor: Float[Tensor, "L L"], values: Float[Tensor, "L"]) -> Float[T
 
 
 class Sparse(NamedTuple):
-    """The weights of M inducing environments, and the factors of the variance."""
+    """The weights of M inducing environments, and the factors that solved for them."""
 
     weights: Float[Tensor, "M"]
     prior: Float[Tensor, "M M"]  # L, lower
@@ -93,7 +93,7 @@ def sparse(
     r"""The weights c that minimize :math:`\lVert \Lambda^{-1/2} (y - K_{NM} c) \rVert^2 + c^T K_{MM} c`.
 
     Solved by the QR factors of the two squares' factors below each other, which has the digits that normal equations
-    lose. `covariances` is overwritten.
+    lose: :math:`R^T R = K_{MM} + K_{MN} \Lambda^{-1} K_{NM}`, :math:`L L^T = K_{MM}`.
 
     Source: Foster et al., J. Mach. Learn. Res. 10, 857 (2009), method V; Bartók, Csányi, Int. J. Quantum Chem. 115,
     1051 (2015), section 5.3.
@@ -101,20 +101,21 @@ def sparse(
     Raises:
         ValueError: the inducing environments are not different enough.
     """
-    points = len(among)
+    labels, points = covariances.shape
     regularized = among + JITTER * float(among.diagonal().max()) * torch.eye(points, dtype=torch.float64)
     prior, failed = torch.linalg.cholesky_ex(regularized)
     if int(failed):
         raise _singular()
     per_noise = variance.rsqrt()
-    covariances *= per_noise[:, None]
-    stacked = torch.cat([covariances, prior.T])
-    right = torch.cat([values * per_noise, values.new_zeros(points)])
-    factor = _triangle(torch.cat([stacked, right[:, None]], dim=1))
+    stacked = covariances.new_zeros(labels + points, points + 1)  # the right side is its last column
+    torch.mul(covariances, per_noise[:, None], out=stacked[:labels, :points])
+    torch.mul(values, per_noise, out=stacked[:labels, points])
+    stacked[labels:, :points] = prior.T
+    factor = _triangle(stacked)
     posterior = factor[:points, :points]
     weights = torch.linalg.solve_triangular(posterior, factor[:points, points:], upper=True)[:, 0]
-    misfit = float((right - stacked @ weights).square().sum())
-    return Sparse(weights, prior, posterior, math.sqrt(max(misfit / len(values), TINY)))
+    signal = float(factor[points, points].abs()) / math.sqrt(labels)  # what is left of the right side
+    return Sparse(weights, prior, posterior, max(signal, TINY))
 
 
 def _triangle(matrix: Float[Tensor, "r c"]) -> Float[Tensor, "_ c"]:

@@ -313,7 +313,7 @@ def potential(
 
 def kernels(covariance: Covariance, seed: int, *, slopes: bool, anchored: bool = False) -> Potential:
     """A Gaussian process on the features of random structures, with random weights of their atoms."""
-    made = potential([*radial(4.0), *chebyshev(3.3)[:6], *behler(Wide)[:4]], seed, anchored=anchored)
+    made = potential([*radial(4.0), *chebyshev(3.2)[:6], *behler(Wide)[:4]], seed, anchored=anchored)
     generator = torch.Generator().manual_seed(seed)
 
     def random(*shape: int) -> Tensor:
@@ -322,10 +322,12 @@ def kernels(covariance: Covariance, seed: int, *, slopes: bool, anchored: bool =
     batch = collate([to_batch(structure, made.cutoff)[0] for structure in STRUCTURES.values()])
     features = made.descriptor(batch.numbers, batch.pairs, pair_vectors(batch)).detach()
     element = made.element_of(batch.numbers)
-    projections = [0.15 * random(features.shape[1], width) for width in (5, 7, 4)]
+    projections = [0.3 * random(features.shape[1], width) for width in (5, 7, 4)]
     coordinates, scaled = Coordinates(covariance, projections), made.scaling(features, element)
     points = [coordinates.points(scaled[element == e], e) for e in range(len(ELEMENTS))]
     weights = [random(len(mine)) for mine in points]
+    if not slopes:  # at its own point an atom would feel nothing
+        points = [mine + 0.5 * random(*mine.shape) for mine in points]
     along = [random(*mine.shape) for mine in points] if slopes else None
     made.atomic = AtomicKernels(covariance, projections, points, weights, along)
     return made
