@@ -22,6 +22,7 @@ ROOMS = {
         "config/__init__.py",
         "config/data.py",
         "config/model.py",
+        "config/gpr.py",
         "config/networks.py",
         "config/pair.py",
         "config/section.py",
