@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from mlip.assembly import repulsion_of
 from mlip.config import Config
+from mlip.elements import symbol
 from mlip.featurization import features_by_element
 from mlip.gpr.estimate import Cost, Size, cost_of_full, cost_of_sparse, largest_labels, largest_points, speed
 from mlip.gpr.fit import Options, fit
@@ -22,6 +24,8 @@ from mlip.model.potential import Potential
 from mlip.model.ranges import fitted_ranges
 from mlip.model.scaling import FeatureScaling, fitted_scaling
 from mlip.preparation import Preparation
+from mlip.structure import Structure
+from mlip.training.examples import Examples
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +54,9 @@ def solved_potential(ready: Preparation, *, quiet: bool = False) -> tuple[Potent
 def _gaussian_process(ready: Preparation, quiet: bool) -> tuple[Potential, dict[str, Any]]:
     config, train = ready.config, ready.examples["train"]
     features = features_by_element(ready.descriptor, train)
+    anchored = config.model.reference_energies.method in ("isolated", "given")
+    if anchored:
+        train = _with_lone_atoms(ready)
     tables = [values for values in features if isinstance(values, torch.Tensor)]
     scaling = fitted_scaling(features, config.model.scaling)
     full, cost = _plan(config, size_of(train, ready.descriptor))
@@ -74,13 +81,24 @@ def _gaussian_process(ready: Preparation, quiet: bool) -> tuple[Potential, dict[
         scaling,
         fitted.kernels,
         ready.references,
-        anchored=config.model.reference_energies.method in ("isolated", "given"),
+        anchored=anchored,
         repulsion=repulsion_of(config, ready.descriptor),
         baseline=ready.baseline,
         ranges=fitted_ranges(features),
         density=fitted_density(features),
     )
     return potential.to(ready.device), {"gpr": {"form": "full" if options.full else "sparse", **fitted.results()}}
+
+
+def _with_lone_atoms(ready: Preparation) -> Examples:
+    """The training structures and a lone atom of each element with its reference energy, which is to be met."""
+    there = {int(s.numbers[0]) for s in ready.targets if len(s) == 1 and not s.pbc.any() and s.energy is not None}
+    atoms = [
+        Structure(np.array([z]), np.zeros((1, 3)), energy=energy, origin=f"isolated {symbol(z)}")
+        for z, energy in zip(ready.descriptor.elements, ready.references, strict=True)
+        if z not in there
+    ]
+    return Examples([*ready.targets, *atoms], ready.descriptor.cutoff, ready.device)
 
 
 def _options(config: Config, *, full: bool) -> Options:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 TUTORIAL = "tutorial.md"
 COURSE = "learn.md"
-CONFIGS = ("tutorial.md", "coming_from.md", COURSE)
+CONFIGS = ("tutorial.md", "coming_from.md", "gpr.md", COURSE)
 LAUNCHER = re.compile(r"^(mpiexec -n \d+ |torchrun --nproc-per-node \d+ -m |srun )?(?=mlip )")
 SMALL = "model.descriptor=[{set: radial, cutoff: 5, count: 8}, {set: angular, cutoff: 3.5, shells: 1, angles: 2}]"
 SHORTER = {  # what the tutorial's commands get besides, so that the test is quick
@@ -112,6 +112,14 @@ def test_the_page_of_pair_potentials(folder):
         for line in text.splitlines():
             run(line)
     assert (folder / "exported/pairs.table").is_file()
+
+
+def test_the_page_of_gaussian_processes(folder):
+    (folder / "config.yaml").write_text("data: {train: data/ethanol_xtb.npz}")
+    done = [run(line, {}) for _, text in blocks("gpr.md", "bash") for line in text.splitlines()]
+    assert done == ["train", "train", "evaluate", "md", "md"]
+    assert (folder / "unsure.xyz").is_file()
+    assert "model.gpr.form" in PAGES["gpr.md"] and (folder / "runs/sparse/potential.pt").is_file()
 
 
 @pytest.fixture

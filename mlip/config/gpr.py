@@ -32,7 +32,7 @@ class Kernel(Section):
 
     name: CovarianceName = Field("squared_exponential", description="the function; docs/gpr.md has formulas")
     alpha: float = Field(2.0, gt=0, description="of rational_quadratic; the larger, the nearer to squared_exponential")
-    zeta: float = Field(4.0, ge=1, description="of polynomial: power of the normalized dot product")
+    zeta: int = Field(4, ge=1, description="of polynomial: power of the normalized dot product")
 
     @model_validator(mode="before")
     @classmethod

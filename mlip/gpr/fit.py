@@ -194,7 +194,7 @@ def _of_atoms(families: Sequence[Family], weights: Float[Tensor, "L"]) -> tuple[
     for family in families:
         mine = weights[begin : begin + family.values.numel()].view(family.values.shape)
         begin += family.values.numel()
-        by_energy = mine[:, 0] if family.sites.energy else torch.zeros_like(mine[:, :1])[:, 0]
+        by_energy = mine[:, 0] if family.sites.energy else mine.new_zeros(len(mine))
         by_motion = mine[:, int(family.sites.energy) :]
         for e, changes in enumerate(family.sites.changes):
             count, atoms, _, width = changes.shape

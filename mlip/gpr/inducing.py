@@ -33,6 +33,8 @@ def shared_out(atoms: Sequence[int], count: int) -> list[int]:
 def _chosen(points: Float[Tensor, "n C"], count: int, method: str) -> Float[Tensor, "m C"]:
     if not count:
         return points[:0]
+    if method == "cur":  # of points that are the same the leverage would take one after the other
+        points = torch.unique(points, dim=0)
     centered = points - points.mean(dim=0)
     _, directions = torch.linalg.eigh(centered.T @ centered)
     values = (centered @ directions[:, -COMPONENTS:]).numpy()

@@ -65,7 +65,9 @@ def families_of(
     alike: dict[_Known, list[int]] = {}
     for n in structures:
         batch, labels = examples.atoms.take([n]), examples.labels_of([n])
-        alike.setdefault(_known(descriptor, batch, labels), []).append(n)
+        known = _known(descriptor, batch, labels)
+        if known.energy or known.stress or any(known.forces):
+            alike.setdefault(known, []).append(n)
     found = []
     for known, members in alike.items():
         parts = [
@@ -122,9 +124,9 @@ def _family(
     moved = frames.shape[1]
     points, changes = [], []
     for e, environments in enumerate(found):
-        shape = count, known.counts[e]
-        points.append(environments.points.view(*shape, -1))
-        along = environments.changes.view(*shape, *environments.changes.shape[1:])
+        shape, (_, motions, width) = (count, known.counts[e]), environments.changes.shape
+        points.append(environments.points.view(*shape, width))
+        along = environments.changes.view(*shape, motions, width)
         inner = torch.einsum("snkc,skm->snmc", along[:, :, :moved], frames)
         changes.append(torch.cat([inner, along[:, :, moved:]], dim=2))
     volume = torch.linalg.det(batch.cell).abs()

@@ -122,7 +122,7 @@ class Columns:
                 right = back.permute(1, 0, 3, 2).reshape(count, -1, self.motions)
                 block[1:, :, 1:] -= torch.bmm(left, right).transpose(0, 1)
         rows, columns = slice(int(not family.energy), None), slice(int(not self.sites.energy), None)
-        return block[rows, :, columns].reshape(family.labels, -1)
+        return block[rows, :, columns].reshape(family.labels, count * self.sites.labels)
 
 
 def covariances_with_points(
@@ -145,7 +145,7 @@ def covariances_with_points(
         at_once = max(1, ENTRIES // table)
         for first in range(0, family.structures, at_once):
             part = family.part(slice(first, first + at_once))
-            rows = found[begin : begin + part.structures * part.labels].view(part.structures, part.labels, -1)
+            rows = found[begin : begin + part.structures * part.labels].view(part.structures, part.labels, places[-1])
             for e, inducing in enumerate(points):
                 rows[:, :, places[e] : places[e + 1]] = _with_points(covariance, part, e, inducing)
             begin += part.structures * part.labels
@@ -161,11 +161,11 @@ def _with_points(
     if not atoms:
         return j.new_zeros(count, family.labels, len(points))
     value, slope, _ = covariance(half_squares(u.reshape(-1, width), points))
-    by_energy = value.view(count, atoms, -1).sum(dim=1, keepdim=True)
+    by_energy = value.view(count, atoms, len(points)).sum(dim=1, keepdim=True)
     along = torch.einsum("snkc,snc->snk", j, u)[..., None] - (j.reshape(-1, width) @ points.T).view(
-        count, atoms, motions, -1
+        count, atoms, motions, len(points)
     )
-    by_motion = torch.einsum("snm,snkm->skm", slope.view(count, atoms, -1), along)
+    by_motion = torch.einsum("snm,snkm->skm", slope.view(count, atoms, len(points)), along)
     return torch.cat([by_energy, by_motion], dim=1) if family.energy else by_motion
 
 

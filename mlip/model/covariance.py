@@ -34,7 +34,7 @@ class Covariance:
     derivatives; the polynomial as in Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), eq. 36.
 
     Raises:
-        ValueError: an unknown name, or a parameter that it has not.
+        ValueError: an unknown name, a parameter that it has not, or a power that makes no covariance.
     """
 
     def __init__(self, name: str, **parameters: float) -> None:
@@ -43,6 +43,8 @@ class Covariance:
             raise ValueError(f"the covariance function is '{name}'; known: {', '.join(PARAMETERS)}")
         if set(parameters) != set(wanted):
             raise ValueError(f"{name} has the parameters {sorted(wanted)}; got {sorted(parameters)}")
+        if name == "polynomial" and not (parameters["zeta"] >= 1 and float(parameters["zeta"]).is_integer()):
+            raise ValueError(f"zeta of polynomial is {parameters['zeta']:g}; expected a whole number from 1 on")
         self.name, self.parameters = name, dict(parameters)
 
     @property

@@ -162,6 +162,11 @@ def kernels_from(values: dict[str, Any], state: dict[str, Tensor]) -> AtomicKern
             t.ndim != 2 or t.shape[1] != projection.shape[1] + more for t in (points, *others)
         ):
             raise ValueError(f"kernels of {tuple(points.shape)} points with {tuple(weights.shape)} weights")
+        if len(projection) != len(values["functions"]) or (tables["slopes"] and others[0].shape != points.shape):
+            raise ValueError(f"kernels of {tuple(points.shape)} points that do not fit to functions or slopes")
+    among = sum(map(len, tables["inducing"]))
+    if factors and [tuple(factor.shape) for factor in factors] != [(among, among), (among, among), (1,)]:
+        raise ValueError(f"factors of the variance that are not of {among} inducing environments")
     posterior = Posterior(tables["inducing"], *factors) if factors else None
     return AtomicKernels(
         covariance, tables["projections"], tables["points"], tables["weights"], tables["slopes"] or None, posterior

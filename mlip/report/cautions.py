@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mlip.elements import symbol
+from mlip.model.kernels import AtomicKernels
 from mlip.report.figures import SETS
 from mlip.report.findings import Part
 from mlip.report.run_folder import RunFolder
@@ -37,7 +38,9 @@ def cautions(run: RunFolder, parts: Mapping[str, Part], judged: Part | None) -> 
                      "remembered, not how well others are predicted. Set data.split.")  # fmt: skip
     if run.parts is not None:
         found += _repeated(run.parts.train, getattr(run.parts, judged.name), judged.name)
-    found += _overfit(parts, judged) + _outside(judged) + _closer(parts.get("train"), judged)
+    if not isinstance(run.potential.atomic, AtomicKernels):  # these meet their labels, and should
+        found += _overfit(parts, judged)
+    found += _outside(judged) + _closer(parts.get("train"), judged)
     found += _single(judged) + _few(parts.get("train")) + _unfinished(run.metrics, run.results) + _confident(judged)
     return found
 

@@ -22,7 +22,7 @@ PARTS = {
     "training": ("Training", sections.training),
     "errors": ("Errors", sections.errors),
     "worst": ("Worst structures", sections.worst),
-    "calibration": ("Committee", sections.calibration),
+    "calibration": ("Uncertainty", sections.calibration),
     "environments": ("Environments", sections.environments),
     "run": ("Run", sections.run),
 }

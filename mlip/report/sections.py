@@ -11,6 +11,7 @@ import numpy as np
 from mlip.baseline import description
 from mlip.configfile import as_yaml
 from mlip.elements import symbol
+from mlip.model.kernels import AtomicKernels
 from mlip.model.networks import AtomicNetworks
 from mlip.report.figures import MILLI, SETS
 from mlip.report.markup import duration, facts, gallery, number, section, table
@@ -158,7 +159,7 @@ def worst(report: Report) -> str:
 
 
 def calibration(report: Report) -> str:
-    """Whether the spread of a committee tells its errors."""
+    """Whether the standard deviations of a committee or a Gaussian process tell its errors."""
     drawings = report.drawings.get("calibration", [])
     if not drawings:
         return ""
@@ -173,12 +174,12 @@ def calibration(report: Report) -> str:
                     number(found[f"{kind}_miscalibration"], 2),
                 ])  # fmt: skip
     note = (
-        "Whether the committee knows its errors: in a calibrated one they are as large as its standard deviations, "
+        "Whether the potential knows its errors: in a calibrated one they are as large as its standard deviations, "
         "68 % are within one and 95 % within two of these."
     )
     heads = ["set", "mean standard deviation", "within 1", "within 2", "miscalibration"]
     return section(
-        "calibration", "Committee", note, gallery(drawings), table("Standard deviations and errors", heads, rows)
+        "calibration", "Uncertainty", note, gallery(drawings), table("Standard deviations and errors", heads, rows)
     )
 
 
@@ -228,6 +229,8 @@ def run(report: Report) -> str:
             ("Hidden layers", ", ".join(map(str, hidden)) if isinstance(hidden, (list, tuple)) else str(hidden)),
             ("Weights", f"{weights:,}".replace(",", " ")),
         ]
+    if isinstance(potential.atomic, AtomicKernels):
+        pairs += _kernels(potential.atomic, run.results.get("gpr", {}))
     pairs += [("Members", str(potential.members)), ("Precision", str(potential.dtype).removeprefix("torch."))]
     if "seconds" in run.results:
         pairs.append(("Time of the run", duration(run.results["seconds"])))
@@ -243,3 +246,17 @@ def run(report: Report) -> str:
         config = config[:LONGEST_CONFIG] + "\n... (config.yaml in the run folder has the rest)\n"
     more = f'<details><summary>Configuration</summary><pre tabindex="0">{escape(config)}</pre></details>'
     return section("run", "Run", "How the potential was made, and with what.", facts(pairs), more)
+
+
+def _kernels(kernels: AtomicKernels, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a Gaussian process has instead of layers and weights."""
+    covariance = kernels.covariance.as_dict()
+    parameters = ", ".join(f"{name} {value:g}" for name, value in kernels.covariance.parameters.items())
+    pairs = [("Gaussian process", "sparse" if kernels.slopes is None and found.get("form") != "full" else "full")]
+    pairs.append(("Kernel", f"{covariance['name']}{' ' if parameters else ''}{parameters}".replace("_", " ")))
+    pairs.append(("Environments", f"{sum(map(len, kernels.points)):,}".replace(",", " ")))
+    if found:
+        pairs.append(("Labels", f"{found['labels']:,}".replace(",", " ")))
+        pairs.append(("Length scales", ", ".join(f"{length:.3g}" for length in found["lengths"])))
+        pairs.append(("Signal", f"{found['signal']:.3g} eV"))
+    return pairs

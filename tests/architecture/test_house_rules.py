@@ -24,6 +24,7 @@ ROOMS = {
         "config/descriptor.py",
         "config/gpr.py",
         "config/model.py",
+        "config/gpr.py",
         "config/networks.py",
         "config/pair.py",
         "config/section.py",

@@ -7,7 +7,7 @@ import pytest
 
 from mlip import units
 from mlip.assembly import explicit_set, functions_of
-from mlip.config import data, model, networks, pair, training
+from mlip.config import data, descriptor, gpr, model, networks, pair, training
 from mlip.configfile import parse_config
 from mlip.data.read import READERS
 from mlip.descriptors.compact_functions import SHAPES
@@ -15,6 +15,7 @@ from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import KINDS
 from mlip.descriptors.selection import METHODS
 from mlip.kernels import curves
+from mlip.model.covariance import PARAMETERS
 from mlip.model.networks import ACTIVATIONS
 from mlip.model.repulsion import REPULSIONS
 from mlip.model.scaling import SCALINGS
@@ -31,7 +32,7 @@ def choices(section, field):
     ("offered", "known"),
     [
         (get_args(networks.Activation), ACTIVATIONS),
-        (get_args(model.CutoffName), CUTOFF_FUNCTIONS),
+        (get_args(descriptor.CutoffName), CUTOFF_FUNCTIONS),
         (get_args(data.EnergyUnit), units.ENERGY),
         (get_args(data.LengthUnit), units.LENGTH),
         (get_args(data.PressureUnit), units.PRESSURE),
@@ -39,12 +40,13 @@ def choices(section, field):
         (get_args(data.Format), ["auto", *READERS]),
         (choices(model.Model, "scaling"), SCALINGS),
         (choices(training.LossTerm, "form"), FORMS),
-        (choices(model.Function, "kind"), KINDS),
-        (get_args(model.Shape), SHAPES),
+        (choices(descriptor.Function, "kind"), KINDS),
+        (get_args(descriptor.Shape), SHAPES),
         (choices(model.Zbl, "name"), REPULSIONS),
         (get_args(pair.FormName), FORMS_OF_PAIRS),
         (curves.FORMS, FORMS_OF_PAIRS),
-        (choices(model.AutoSet, "pruning"), METHODS),
+        (choices(descriptor.AutoSet, "pruning"), METHODS),
+        (choices(gpr.Kernel, "name"), PARAMETERS),
         (
             [name for kind in get_args(get_args(training.Optimizer)[0]) for name in choices(kind, "name")],
             OPTIMIZERS,
@@ -66,6 +68,7 @@ def choices(section, field):
         "pair form",
         "kernel of a pair form",
         "pruning",
+        "covariance",
         "optimizer",
     ],
 )
