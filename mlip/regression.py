@@ -59,7 +59,7 @@ def _gaussian_process(ready: Preparation, quiet: bool) -> tuple[Potential, dict[
         train = _with_lone_atoms(ready)
     tables = [values for values in features if isinstance(values, torch.Tensor)]
     scaling = fitted_scaling(features, config.model.scaling)
-    full, cost = _plan(config, size_of(train, ready.descriptor))
+    full, cost = planned(config, size_of(train, ready.descriptor))
     logger.info("Gaussian process: %s", cost)
     options = _options(config, full=full)
     references = torch.tensor(ready.references, dtype=torch.float64)
@@ -128,10 +128,10 @@ def cost_in_words(ready: Preparation) -> dict[str, str]:
     """
     if ready.config.model.kind != "gpr":
         return {}
-    return {"Gaussian process": _plan(ready.config, size_of(ready.examples["train"], ready.descriptor))[1]}
+    return {"Gaussian process": planned(ready.config, size_of(ready.examples["train"], ready.descriptor))[1]}
 
 
-def _plan(config: Config, size: Size) -> tuple[bool, str]:
+def planned(config: Config, size: Size) -> tuple[bool, str]:
     """Whether all labels are the basis, and what it will cost.
 
     Raises:

@@ -22,7 +22,7 @@ from mlip.model.checkpoint import fingerprint, load_content, load_potential, sav
 from mlip.model.evaluate import evaluate
 from mlip.model.kernels import AtomicKernels
 from mlip.model.uncertainty import spread
-from mlip.regression import _is_full
+from mlip.regression import planned
 from mlip.structure import Structure
 
 SMALL = (
@@ -67,7 +67,7 @@ FORMS = pytest.mark.parametrize("form", ["full", "sparse"])
 @FORMS
 def test_a_run(form):
     folder, outcome = trained(form)
-    assert f"a {form} Gaussian process of" in outcome.err and "GB" in outcome.err and "best epoch" not in outcome.out
+    assert f"Gaussian process: {form}, " in outcome.err and "GB" in outcome.err and "best epoch" not in outcome.out
     results = results_of(folder)
     assert results["best_epoch"] is None and results["gpr"]["form"] == form
     assert len(results["gpr"]["lengths"]) == 3 and results["gpr"]["labels"] == 12 * (1 + 27 - 6)
@@ -232,16 +232,16 @@ def test_what_is_said_to_fit_does():
         )
 
     with pytest.raises(ValueError, match="Within it fit") as caught:
-        _is_full(config(form="full", memory_limit=1.0), size)
+        planned(config(form="full", memory_limit=1.0), size)
     labels = int(str(caught.value).split("Within it fit ")[1].split()[0])
     structures = int(str(caught.value).split("about ")[1].split()[0])
     assert abs(structures - labels * 950 / 24_950) <= 1
     smaller = Size(structures * 24_950 // 950, structures, structures * 9, 236)
-    assert _is_full(config(form="full", memory_limit=1.0), smaller)
+    assert planned(config(form="full", memory_limit=1.0), smaller)[0]
     with pytest.raises(ValueError, match=r"model\.gpr\.inducing") as caught:
-        _is_full(config(form="sparse", memory_limit=3.0, inducing=8000), size)
+        planned(config(form="sparse", memory_limit=3.0, inducing=8000), size)
     points = int(str(caught.value).split("Within it fit ")[1].split(":")[0])
-    assert not _is_full(config(form="sparse", memory_limit=3.0, inducing=points), size)
+    assert not planned(config(form="sparse", memory_limit=3.0, inducing=points), size)[0]
 
 
 def test_over_a_baseline_and_isolated_atoms(tmp_path):

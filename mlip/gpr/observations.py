@@ -196,9 +196,9 @@ def _joined(
 
 
 def size_of(examples: Examples, descriptor: ACSF) -> Size:
-    """How much there is to learn from, at most: forces along inner motions, as if no molecule were straight."""
+    """How much there is to learn from, at most: forces along inner motions, as if every molecule were straight."""
     energies, forces, stress = (int(count) for count in examples.known.sum(dim=1))
-    rigid = torch.where(examples.atoms.whole.cell.flatten(1).any(dim=1), 3, 6)
+    rigid = torch.where(examples.atoms.whole.cell.flatten(1).any(dim=1), 3, 5)
     fewer = int(torch.minimum(rigid, examples.known[1]).sum())
     atoms = len(examples.atoms.whole.numbers)
     coordinates = len(descriptor.functions)

@@ -24,7 +24,6 @@ ROOMS = {
         "config/descriptor.py",
         "config/gpr.py",
         "config/model.py",
-        "config/gpr.py",
         "config/networks.py",
         "config/pair.py",
         "config/section.py",
