@@ -17,6 +17,8 @@ from mlip.config import Config, Data
 from mlip.configreference import models_of, tags_of
 
 LARGEST_FILE, LARGEST_COUNT = 1_000_000, 200_000  # bytes and values: several thousand functions listed one by one
+# Sections that a word may stand for, and what it is there; an override adds to them.
+WORDS = {"model": "kind", "model.pair": "form", "model.baseline": "form", "model.gpr.kernel": "name"}
 DATA_SUFFIXES = (".npz", ".xyz", ".extxyz", ".h5", ".hdf5", ".data", ".traj", ".db")
 
 
@@ -37,8 +39,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ValueError(
             f"{path}: holds {type(values).__name__}; expected the sections {', '.join(Config.model_fields)}"
         )
-    if isinstance(values.get("model"), str):  # the kind alone; an override may add to it
-        values["model"] = {"kind": values["model"]}
     for override in overrides:
         apply_override(values, override)
     return parse_config(values, str(path))
@@ -120,6 +120,8 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         elif isinstance(place, dict):
             if place.get(key) is None:
                 place[key] = copy.deepcopy(default) if depth and default is not None else {}
+            if isinstance(place[key], str) and where in WORDS:
+                place[key] = {WORDS[where]: place[key]}
             place = place[key]
         if not isinstance(place, dict | list):
             raise ValueError(f"'{override}': {where} is {place!r}, which has no keys; expected a section there")

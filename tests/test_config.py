@@ -138,6 +138,21 @@ def test_layers_of_an_element():
     assert networks.of("Cu") == ((4,), ("tanh", "sigmoid"))
 
 
+@pytest.mark.parametrize(
+    "word", ["model=gpr", "model.kind=gpr model.gpr.kernel=polynomial", "model.baseline=morse model.pair=spline"]
+)
+def test_overrides_add_to_sections_that_a_word_stands_for(word):
+    values = {"data": {"train": "x"}}
+    more = "model.gpr.inducing=7 model.gpr.kernel.zeta=3 model.baseline.cutoff=4 model.pair.knots=9"
+    for override in [*word.split(), *more.split()]:
+        apply_override(values, override)
+    model = parse_config(values, "test").model
+    assert (model.gpr.inducing, model.gpr.kernel.zeta, model.baseline.cutoff, model.pair.knots) == (7, 3, 4, 9)
+    assert model.kind == ("gpr" if "gpr" in word else "network")
+    assert model.gpr.kernel.name == ("polynomial" if "polynomial" in word else "squared_exponential")
+    assert model.pair.form == ("spline" if "spline" in word else "morse")
+
+
 def test_later_overrides_win():
     assert changed("run.seed=3", "run.seed=4").run.seed == 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from mlip.descriptors.acsf import ACSF
 from mlip.gpr.hyperparameters import SMALLEST_NOISE, Hyperparameters, best_in_folds, likeliest
 from mlip.gpr.inducing import inducing_points, shared_out
-from mlip.gpr.observations import Family, Noise, families_of
+from mlip.gpr.observations import Family, Noise, families_of, size_of
 from mlip.gpr.solving import exact, sparse
 from mlip.model.assembly import covariances, covariances_with_points
 from mlip.model.coordinates import Coordinates, half_squares
@@ -27,6 +27,7 @@ from mlip.training.examples import Examples
 
 logger = logging.getLogger(__name__)
 
+MOST_LABELS = 1200  # that hyper-parameters are found from; the history of their gradient is kept in memory
 SMALLEST_SHARE = 1e-9  # of the variance of scaled features; components with less are rounding
 
 
@@ -116,7 +117,11 @@ def fit(
         coordinates = Coordinates(options.covariance, scaled)
         return families_of(examples, structures, descriptor, scaling, coordinates, references, options.noise)
 
-    found = _hyperparameters(families, len(examples), len(unit), options)
+    size = size_of(examples, descriptor)
+    most = max(2, round(MOST_LABELS * size.structures / max(1, size.labels)))
+    found = _hyperparameters(
+        families, len(examples), len(unit), replace(options, structures=min(options.structures, most))
+    )
     scaled = [W / length for W, length in zip(unit, found.lengths, strict=True)]
     everything = families(range(len(examples)), found.lengths)
     values, variance = (torch.cat([getattr(f, k).reshape(-1) for f in everything]) for k in ("values", "variance"))
