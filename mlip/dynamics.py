@@ -266,6 +266,8 @@ class Simulation:
         calculator = self.atoms.calc
         if "forces_std" not in calculator.implemented_properties:
             return {}
+        if not calculator.potential.deviates_for(len(self.atoms)):
+            return {}
         energy, forces = (calculator.get_property(name, self.atoms) for name in ("energy_std", "forces_std"))
         return {"energy_std": energy, "largest_forces_std": float(np.linalg.norm(forces, axis=1).max())}
 

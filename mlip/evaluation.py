@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ from mlip.structure import Structure
 from mlip.training.examples import Examples
 from mlip.training.metrics import Errors
 from mlip.training.reliability import Reliability
+
+logger = logging.getLogger(__name__)
 
 RESERVED = ("all", "extrapolation", "worst")  # of the results, so that no group may have these names
 PREFIX = "mlip_"  # of the names of predictions in files
@@ -156,6 +159,10 @@ def committee_spreads(potential: Potential, structures: Sequence[Structure]) -> 
     if not potential.deviates:
         return found
     require_known(set(potential.elements), structures, "structure the potential was trained on")
+    largest = max(map(len, structures), default=0)
+    if not potential.deviates_for(largest):
+        logger.info("no standard deviations: a structure has %d atoms, too many for a Gaussian process", largest)
+        return found
     examples = Examples(structures, potential.cutoff, potential.device)
     for chunk in examples.chunks():
         energy, forces, atomic_energies = spread(potential, examples.take(chunk)[0]).to(torch.device("cpu"))

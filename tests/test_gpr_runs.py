@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.io import read, write
 from interfaces.command import mlip, refused
 from interfaces.trained import ALCU, ETHANOL, molecule
@@ -269,3 +270,24 @@ def test_a_crystal_with_stress(tmp_path):
     sizes = [len(read(ALCU, n)) for n in json.loads((tmp_path / "run" / "split.json").read_text())["train"]]
     assert results["gpr"]["labels"] == sum(1 + 3 * size - 3 + 6 for size in sizes)
     assert results["train"]["stress_mae"] < 1e-4 and results["test"]["stress_mae"] > 0
+
+
+def test_structures_too_large_for_the_variance(tmp_path):
+    """Dynamics and evaluation go on without it; who asks for it is told."""
+    folder, _ = trained("sparse")
+    atoms = Atoms("CHH" * 90, np.random.default_rng(1).random((270, 3)) * 90)
+    calculator = MLIPCalculator(folder)
+    assert np.isfinite(calculator.get_property("energy", atoms))
+    with pytest.raises(ValueError, match="has 270 atoms; a Gaussian process has standard deviations for up to 256"):
+        calculator.get_property("energy_std", atoms)
+    write(tmp_path / "gas.xyz", atoms)
+    done = mlip(
+        "md", folder, tmp_path / "gas.xyz", "--steps", 2, "--largest-force", 1e6, "--output", tmp_path / "md.xyz"
+    )
+    assert done.status == 0, done.err
+    logs = [path.read_text(encoding="utf-8") for path in tmp_path.iterdir() if path.suffix in (".csv", ".log")]
+    assert logs and not any("energy_std" in log for log in logs)
+    atoms.info["energy"] = 0.0
+    write(tmp_path / "gas.xyz", atoms)
+    done = mlip("evaluate", folder, tmp_path / "gas.xyz")
+    assert done.status == 0 and "no standard deviations: a structure has 270 atoms" in done.err

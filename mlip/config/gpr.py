@@ -64,8 +64,10 @@ class Gpr(Section):
         description="lengths by element and noise with the largest marginal likelihood; one length and noise by "
         "two-fold cross-validation; or length and noise as they are given",
     )
-    hyperparameter_structures: int = Field(
-        24, ge=2, description="training structures from which these are found; fewer if they have over 1200 labels"
+    hyperparameter_structures: int | None = Field(
+        None,
+        ge=2,
+        description="training structures from which these are found; null: as many as have 550 labels, at most 100",
     )
     length: float = Field(
         4.0, gt=0, description="length scale in units of the root mean square distance of training atoms; or its start"

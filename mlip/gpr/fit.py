@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -27,7 +27,7 @@ from mlip.training.examples import Examples
 
 logger = logging.getLogger(__name__)
 
-MOST_LABELS = 1200  # that hyper-parameters are found from; the history of their gradient is kept in memory
+LABELS, MOST_STRUCTURES = 550, 100  # that hyper-parameters are found from unless the config says how many
 SMALLEST_SHARE = 1e-9  # of the variance of scaled features; components with less are rounding
 
 
@@ -40,7 +40,7 @@ class Options:
     points: int  # inducing environments of a sparse process
     selection: str  # "farthest" or "cur"
     hyperparameters: str  # "likelihood", "cross_validation" or "given"
-    structures: int  # from which these are found
+    structures: int | None  # from which these are found; None: as many as have enough labels
     length: float  # to begin with, or given; in units of the root mean square distance of atoms
     noise: Noise
     signal: float | None  # eV; None: from the data
@@ -118,10 +118,9 @@ def fit(
         return families_of(examples, structures, descriptor, scaling, coordinates, references, options.noise)
 
     size = size_of(examples, descriptor)
-    most = max(2, round(MOST_LABELS * size.structures / max(1, size.labels)))
-    found = _hyperparameters(
-        families, len(examples), len(unit), replace(options, structures=min(options.structures, most))
-    )
+    enough = min(MOST_STRUCTURES, max(2, round(LABELS * size.structures / max(1, size.labels))))
+    count = min(len(examples), options.structures or enough)
+    found = _hyperparameters(families, _drawn(len(examples), count, options.seed), len(unit), options)
     scaled = [W / length for W, length in zip(unit, found.lengths, strict=True)]
     everything = families(range(len(examples)), found.lengths)
     values, variance = (torch.cat([getattr(f, k).reshape(-1) for f in everything]) for k in ("values", "variance"))
@@ -172,14 +171,21 @@ def _wide(projections: Sequence[Tensor], options: Options) -> list[Tensor]:
     return [torch.cat([W, W[:, :1]], dim=1) for W in projections]
 
 
+def _drawn(structures: int, count: int, seed: int) -> list[int]:
+    """Some of the structures at random, in their order."""
+    drawn: list[int] = np.sort(np.random.default_rng(seed).permutation(structures)[:count]).tolist()
+    return drawn
+
+
 def _hyperparameters(
-    families: Callable[[Sequence[int], Sequence[float]], list[Family]], structures: int, elements: int, options: Options
+    families: Callable[[Sequence[int], Sequence[float]], list[Family]],
+    structures: Sequence[int],
+    elements: int,
+    options: Options,
 ) -> Hyperparameters:
-    """Those of the config, or found on some of the structures."""
+    """Those of the config, or found on these structures."""
     lengths = [options.length] * elements
-    generator = np.random.default_rng(options.seed)
-    chosen = np.sort(generator.permutation(structures)[: options.structures])
-    some = families(chosen.tolist(), lengths)
+    some = families(structures, lengths)
     mean = float(torch.cat([f.variance.reshape(-1) for f in some]).mean())
     start = Hyperparameters(lengths, 1e-8 / mean, 1.0)
     if options.hyperparameters == "likelihood":

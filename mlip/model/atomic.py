@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ class AtomicModel(nn.Module):
 
     members: int = 1
     deviates = False  # whether it knows by itself how unsure it is
+    most_deviating: float = math.inf  # atoms of a structure up to which it does
     fused = True  # whether the CPU kernels go from positions to its forces at once
 
     @property

@@ -50,6 +50,7 @@ class AtomicKernels(AtomicModel):
     """
 
     fused = False
+    most_deviating = 256  # the memory for variances of all forces grows with the cube of the atoms
 
     def __init__(
         self,

@@ -131,6 +131,10 @@ class Potential(nn.Module):
         """Whether its predictions have standard deviations: over a committee's members, or of a Gaussian process."""
         return self.members > 1 or self.atomic.deviates
 
+    def deviates_for(self, atoms: int) -> bool:
+        """Whether there are standard deviations for a structure of so many atoms."""
+        return self.members > 1 or (self.atomic.deviates and atoms <= self.atomic.most_deviating)
+
     @property
     def cutoff(self) -> float:
         """Distance beyond which atoms do not see each other (Å)."""

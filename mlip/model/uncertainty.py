@@ -19,9 +19,17 @@ def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | No
     """Calibrated standard deviations of what `evaluate` gives.
 
     Raises:
-        ValueError: the potential is a single network or a pair potential, which have none.
+        ValueError: the potential is a single network or a pair potential, which have none, or a structure has too many
+            atoms for those of a Gaussian process.
     """
     if isinstance(potential.atomic, AtomicKernels):
+        atoms = int(torch.bincount(batch.structure).max())
+        if atoms > potential.atomic.most_deviating:
+            raise ValueError(
+                f"a structure has {atoms} atoms; a Gaussian process has standard deviations for up to "
+                f"{potential.atomic.most_deviating}, whose forces all depend on each other. Ask for none, or train a "
+                "committee"
+            )
         return _spread_of_kernels(potential, potential.atomic, batch, features)
     return spread_of_members(potential, batch, features=features)
 

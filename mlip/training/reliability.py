@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,7 +98,9 @@ class Reliability:
 def reliability_of(potential: Potential, examples: Examples, ranks: Ranks = ALONE) -> Reliability:
     """That of a committee on labelled structures, which the `ranks` share; all have the same result."""
     found = Reliability()
-    for chunk in examples.chunks(ranks.share(range(len(examples)), examples.costs)):
+    sizes = np.diff(examples.atoms.atom_start).tolist()
+    chosen = [n for n in ranks.share(range(len(examples)), examples.costs) if potential.deviates_for(sizes[n])]
+    for chunk in examples.chunks(chosen):
         batch, labels, features = examples.take(chunk)
         predicted = evaluate(potential, batch, stress=False, features=features, pair_terms=False)
         found.add(predicted, spread(potential, batch, features=features), labels)
