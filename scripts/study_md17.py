@@ -1,6 +1,6 @@
 """Which family of potentials serves: pair potentials, Gaussian processes, networks and committees on one molecule.
 
-    python scripts/study_md17.py                       # revised MD17 ethanol, or what --data names; about an hour
+    python scripts/study_md17.py                       # revised MD17 ethanol, or what --data names; forty minutes
     python scripts/study_md17.py --data aspirin.npz
     python scripts/study_md17.py --quick               # only see that it works
 
