@@ -65,11 +65,11 @@ def functions_of(config: Config, elements: Sequence[int]) -> list[SymmetryFuncti
     return functions
 
 
-def in_double_precision(config: Config) -> Config:
-    """The config with the precision that its kind needs: what is solved for takes all digits."""
+def as_solved(config: Config) -> Config:
+    """The config with what its kind needs: weights that are solved for take all digits, and a CPU's memory."""
     if config.model.kind == "network":
         return config
-    return config.model_copy(update={"run": config.run.model_copy(update={"dtype": "float64"})})
+    return config.model_copy(update={"run": config.run.model_copy(update={"dtype": "float64", "device": "cpu"})})
 
 
 def with_chosen_functions(config: Config, structures: Sequence[Structure]) -> Config:

@@ -15,8 +15,8 @@ import torch
 
 from mlip.arithmetic import require_repeatable
 from mlip.assembly import (
+    as_solved,
     functions_of,
-    in_double_precision,
     network_shapes,
     reference_energies_of,
     repulsion_of,
@@ -152,8 +152,8 @@ def prepare(config: Config, saved: Potential | None = None, device: torch.device
     Raises:
         ValueError: config and data do not fit together; the message says what and where.
     """
-    config = in_double_precision(config)
-    device = require_runnable(config, device)
+    config = as_solved(config)
+    device = require_runnable(config, device if config.model.kind == "network" else None)
     start = saved if config.training.start_from else None
     if config.training.start_from and start is None:
         config, start = start_of(config)
