@@ -19,7 +19,7 @@ from mlip.model.coordinates import VOIGT, Coordinates
 from mlip.model.scaling import FeatureScaling
 from mlip.training.examples import Examples
 
-AT_ONCE = 50  # structures whose changes are computed together
+PAIRS_AT_ONCE = 20_000  # whose Jacobian is held at once
 
 
 class Noise(NamedTuple):
@@ -71,10 +71,10 @@ def families_of(
     found = []
     for known, members in alike.items():
         parts = [
-            _family(examples, members[first : first + AT_ONCE], known, descriptor, scaling, coordinates)
-            for first in range(0, len(members), AT_ONCE)
+            _family(examples, chunk, known, descriptor, scaling, coordinates)
+            for chunk in examples.chunks(members, PAIRS_AT_ONCE)
         ]
-        found += _joined(parts, np.asarray(members), known, references, noise)
+        found += _joined(parts, known, references, noise)
     return found
 
 
@@ -90,6 +90,7 @@ def _known(descriptor: ACSF, batch: AtomsBatch, labels: Properties) -> _Known:
 
 
 class _Part(NamedTuple):
+    structure: Sequence[int]
     points: list[Tensor]
     changes: list[Tensor]
     energy: Tensor
@@ -111,9 +112,9 @@ def _family(
     vectors = pair_vectors(batch)
     element = descriptor.index_of_number[batch.numbers]
     given = torch.from_numpy(np.frombuffer(known.forces, bool).copy())
-    products = fastest(descriptor, vectors.device).products(batch.numbers, batch.pairs, vectors)
+    backend = fastest(descriptor, vectors.device)
     found = coordinates.environments(
-        scaling, products, batch, vectors, element, motions=bool(given.any()), strain=known.stress
+        scaling, backend, batch, vectors, element, motions=bool(given.any()), strain=known.stress
     )
     derivatives = -labels.forces.double().view(count, -1)
     if given.any():
@@ -135,7 +136,7 @@ def _family(
         virial = labels.stress.double()[:, a, b] * volume[:, None]
         derivatives = torch.cat([derivatives, virial], dim=1)
     assert moved in (0, 3 * atoms)
-    return _Part(points, changes, labels.energy, derivatives, volume)
+    return _Part(members, points, changes, labels.energy, derivatives, volume)
 
 
 def _frames(batch: AtomsBatch, given: Bool[Tensor, "c"], count: int) -> Float[Tensor, "S c K"]:
@@ -155,15 +156,12 @@ def _frames(batch: AtomsBatch, given: Bool[Tensor, "c"], count: int) -> Float[Te
     return left[:, :, rank:]
 
 
-def _joined(
-    parts: Sequence[_Part], members: np.ndarray, known: _Known, references: Tensor, noise: Noise
-) -> list[Family]:
+def _joined(parts: Sequence[_Part], known: _Known, references: Tensor, noise: Noise) -> list[Family]:
     """The parts as one family; several where straight molecules have another number of motions than bent ones."""
     found = []
     counts = torch.tensor(known.counts, dtype=torch.float64)
     for width in sorted({part.derivatives.shape[1] for part in parts}):
-        chosen = [n for n, part in enumerate(parts) if part.derivatives.shape[1] == width]
-        mine = [parts[n] for n in chosen]
+        mine = [part for part in parts if part.derivatives.shape[1] == width]
         energy, derivatives, volume = (
             torch.cat([getattr(p, k) for p in mine]) for k in ("energy", "derivatives", "volume")
         )
@@ -173,13 +171,10 @@ def _joined(
         if known.energy:
             derivatives = torch.cat([(energy - counts @ references)[:, None], derivatives], dim=1)
             variance = torch.cat(
-                [
-                    torch.full_like(variance[:, :0].sum(1, keepdim=True), float(counts.sum()) * noise.energy**2),
-                    variance,
-                ],
+                [torch.full((len(energy), 1), float(counts.sum()) * noise.energy**2, dtype=torch.float64), variance],
                 dim=1,
             )
-        rows = np.concatenate([members[n * AT_ONCE : (n + 1) * AT_ONCE] for n in chosen])
+        rows = np.concatenate([part.structure for part in mine])
         found.append(
             Family(
                 rows,

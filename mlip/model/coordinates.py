@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mlip.batch import AtomsBatch
-from mlip.descriptors.operation import Products
+from mlip.descriptors.backends import Backend
 from mlip.model.covariance import Covariance
-from mlip.model.derivatives import forces_transposed
 from mlip.model.scaling import FeatureScaling
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -45,7 +44,7 @@ class Coordinates(NamedTuple):
     def environments(
         self,
         scaling: FeatureScaling,
-        products: Products,
+        backend: Backend,
         batch: AtomsBatch,
         vectors: Float[Tensor, "P 3"],
         element: Int[Tensor, "N"],
@@ -56,40 +55,60 @@ class Coordinates(NamedTuple):
         """Points of all atoms by element, and their changes when atoms move along x, y, z one after the other (K = 3
         times the most atoms of a structure), or under the six strains of the whole, in Voigt's order, besides.
 
-        Changes of scaled features are taken to coordinates at once, so that of a motion no more is kept.
+        The descriptor's Jacobian by pair vectors is taken to coordinates first, and then added up by the atoms that
+        the pairs begin and end at.
         """
-        x = scaling(products.features, element)
-        atoms = [(element == e).nonzero().flatten() for e in range(len(self.projections))]
-        points = [self.points(x[rows], e) for e, rows in enumerate(atoms)]
-        matrices = [W / scaling.scale[e][:, None] for e, W in enumerate(self.projections)]
-        changes: list[list[Tensor]] = [[] for _ in atoms]
-        for moved in _moved(batch, vectors, motions, strain):
-            change = products.feature_changes(moved)
-            for e, rows in enumerate(atoms):
-                changes[e].append(change[rows] @ matrices[e])
+        x = scaling(backend(batch.numbers, batch.pairs, vectors), element)
+        by_pair = backend.jacobian(batch.numbers, batch.pairs, vectors) if motions or strain else None
+        places = _Places(batch)
         found = []
-        for rows, u, mine in zip(atoms, points, changes, strict=True):
-            width = u.shape[1] - int(self.covariance.on_sphere)
-            along = torch.stack(mine, dim=1) if mine else u.new_zeros(len(rows), 0, width)
+        for e, projection in enumerate(self.projections):
+            rows = (element == e).nonzero().flatten()
+            u = self.points(x[rows], e)
+            along = u.new_zeros(len(rows), 0, projection.shape[1])
+            if by_pair is not None:
+                mine = (element[batch.pairs[0]] == e).nonzero().flatten()
+                jacobian = by_pair[mine] @ (projection / scaling.scale[e][:, None])
+                center = torch.searchsorted(rows, batch.pairs[0, mine])
+                along = torch.cat(
+                    [
+                        *([places.motions(jacobian, center, len(rows), mine)] if motions else []),
+                        *([_strains(jacobian, center, len(rows), vectors[mine])] if strain else []),
+                    ],
+                    dim=1,
+                )
             found.append(Environments(rows, u, onto_sphere(along, u) if self.covariance.on_sphere else along))
         return found
 
 
-def _moved(batch: AtomsBatch, vectors: Tensor, motions: bool, strain: bool) -> Iterator[Float[Tensor, "P 3"]]:
-    """What each motion of all structures does to the pair vectors."""
-    counts = torch.bincount(batch.structure, minlength=len(batch.cell))
-    first = counts.cumsum(0) - counts
-    for atom in range(int(counts.max()) if motions and len(counts) else 0):
-        moving = (first + atom)[counts > atom]
-        for axis in range(3):
-            motion = vectors.new_zeros(len(batch.numbers), 3)
-            motion[moving, axis] = -1.0  # a pair vector ends at the neighbor
-            yield forces_transposed(batch, motion)
-    for a, b in VOIGT if strain else ():
-        tensor = vectors.new_zeros(3, 3)
-        tensor[a, b] += 0.5
-        tensor[b, a] += 0.5
-        yield vectors @ tensor
+class _Places:
+    """Which atom of its structure each pair begins and ends at."""
+
+    def __init__(self, batch: AtomsBatch) -> None:
+        counts = torch.bincount(batch.structure, minlength=len(batch.cell))
+        first = counts.cumsum(0) - counts
+        self._center, self._neighbor = batch.pairs - first[batch.structure[batch.pairs[0]]]
+        self._most = int(counts.max()) if len(counts) else 0
+
+    def motions(
+        self, jacobian: Float[Tensor, "p 3 C"], center: Int[Tensor, "p"], atoms: int, pairs: Int[Tensor, "p"]
+    ) -> Float[Tensor, "n K C"]:
+        """Changes of the atoms that are the `center` of these pairs, when each atom of their structure moves."""
+        table = jacobian.new_zeros(atoms * self._most, *jacobian.shape[1:])
+        table.index_add_(0, center * self._most + self._neighbor[pairs], jacobian)
+        table.index_add_(0, center * self._most + self._center[pairs], jacobian, alpha=-1.0)
+        return table.view(atoms, 3 * self._most, jacobian.shape[2])
+
+
+def _strains(
+    jacobian: Float[Tensor, "p 3 C"], center: Int[Tensor, "p"], atoms: int, vectors: Float[Tensor, "p 3"]
+) -> Float[Tensor, "n 6 C"]:
+    """Changes of the atoms that are the `center` of these pairs under each strain, off-diagonal ones in both places."""
+    changes = jacobian.new_zeros(atoms, len(VOIGT), jacobian.shape[2])
+    for place, (a, b) in enumerate(VOIGT):
+        moved = 0.5 * (vectors[:, b, None] * jacobian[:, a] + vectors[:, a, None] * jacobian[:, b])
+        changes[:, place].index_add_(0, center, moved)
+    return changes
 
 
 def half_squares(u: Float[Tensor, "n C"], others: Float[Tensor, "m C"]) -> Float[Tensor, "n m"]:

@@ -30,22 +30,20 @@ def spread(potential: Potential, batch: AtomsBatch, *, features: Featurizer | No
                 f"{potential.atomic.most_deviating}, whose forces all depend on each other. Ask for none, or train a "
                 "committee"
             )
-        return _spread_of_kernels(potential, potential.atomic, batch, features)
+        return _spread_of_kernels(potential, potential.atomic, batch)
     return spread_of_members(potential, batch, features=features)
 
 
 @torch.no_grad()
-def _spread_of_kernels(
-    potential: Potential, kernels: AtomicKernels, batch: AtomsBatch, features: Featurizer | None
-) -> Spread:
+def _spread_of_kernels(potential: Potential, kernels: AtomicKernels, batch: AtomsBatch) -> Spread:
     """The variance of `Posterior`, for energies, their derivatives by positions, and energies of atoms.
 
     Its cost grows with the cube of the atoms of a structure, each of whose forces depends on all pairs of atoms.
     """
     posterior, vectors = kernels.posterior, pair_vectors(batch).to(potential.dtype)
-    products = (features or fastest(potential.descriptor, vectors.device)).products(batch.numbers, batch.pairs, vectors)
+    backend = fastest(potential.descriptor, vectors.device)
     element = potential.element_of(batch.numbers)
-    found = kernels.coordinates.environments(potential.scaling, products, batch, vectors, element)
+    found = kernels.coordinates.environments(potential.scaling, backend, batch, vectors, element)
     energies, forces = vectors.new_zeros(len(batch.cell)), vectors.new_zeros(len(batch.numbers), 3)
     atomic = vectors.new_zeros(len(batch.numbers))
     for structure, count in enumerate(torch.bincount(batch.structure, minlength=len(batch.cell)).tolist()):

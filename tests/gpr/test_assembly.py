@@ -147,7 +147,7 @@ def test_parts_of_families_change_nothing(monkeypatch):
     covariance, structures = COVARIANCES["squared_exponential"], alike()
     of = seen(structures)
     whole = of.families(covariance)
-    monkeypatch.setattr(observations, "AT_ONCE", 3)
+    monkeypatch.setattr(observations, "PAIRS_AT_ONCE", 100)
     parts = of.families(covariance)
     assert [f.structure.tolist() for f in parts] == [f.structure.tolist() for f in whole] == [list(range(11))]
     torch.testing.assert_close(parts[0].values, whole[0].values)

@@ -19,9 +19,9 @@ CHOSEN = [zoo.STRUCTURES["molecule"], zoo.LONE_ATOM, zoo.STRUCTURES["triclinic"]
 def environments(coordinates, scaling, structures, **options):
     batch = together(structures)
     vectors = pair_vectors(batch)
-    products = fastest(TEACHER.descriptor, vectors.device).products(batch.numbers, batch.pairs, vectors)
+    backend = fastest(TEACHER.descriptor, vectors.device)
     element = TEACHER.descriptor.index_of_number[batch.numbers]
-    return coordinates.environments(scaling, products, batch, vectors, element, **options)
+    return coordinates.environments(scaling, backend, batch, vectors, element, **options)
 
 
 def shifted(structure, atom, axis, by):

@@ -67,8 +67,8 @@ def test_bent_and_straight_molecules_of_one_composition(monkeypatch):
     """They have other numbers of motions, in one part or in parts of their own; all are interpolated."""
     bent = [labelled(moved(STRAIGHT, seed, 0.2)) for seed in range(3)]
     structures = [*bent, labelled(STRAIGHT)]
-    for at_once, widths in ((50, [4]), (3, [3, 4])):
-        monkeypatch.setattr(observations, "AT_ONCE", at_once)
+    for pairs_at_once, widths in ((20_000, [4]), (18, [3, 4])):
+        monkeypatch.setattr(observations, "PAIRS_AT_ONCE", pairs_at_once)
         of = seen(structures)
         found = of.families(SQUARED)
         assert sorted(family.sites.labels - 1 for family in found) == widths
