@@ -15,7 +15,8 @@ from mlip.model.coordinates import half_squares
 from mlip.model.covariance import Covariance
 
 COLUMNS = 8  # structures that the others are compared with at a time; their changes stay in the cache
-ENTRIES = 4_000_000  # of a table held at once
+ENTRIES = 200_000  # of a table that is held at once, so that it stays in the cache
+SOME_POINTS = 256  # inducing environments that are compared with together where memory allows
 
 
 class Sites(NamedTuple):
@@ -141,13 +142,17 @@ def covariances_with_points(
     found = torch.empty(labels, places[-1], dtype=torch.float64)
     begin = 0
     for family in families:
-        table = max(1, max(u.shape[1] for u in family.points) * (1 + family.changes[0].shape[2]) * places[-1])
-        at_once = max(1, ENTRIES // table)
+        each = max(1, max(u.shape[1] for u in family.points) * (1 + family.changes[0].shape[2]))
+        at_once = max(1, ENTRIES // (each * SOME_POINTS))
         for first in range(0, family.structures, at_once):
             part = family.part(slice(first, first + at_once))
             rows = found[begin : begin + part.structures * part.labels].view(part.structures, part.labels, places[-1])
+            some = max(1, ENTRIES // (each * part.structures))
             for e, inducing in enumerate(points):
-                rows[:, :, places[e] : places[e + 1]] = _with_points(covariance, part, e, inducing)
+                for begun in range(0, len(inducing), some):
+                    chosen = inducing[begun : begun + some]
+                    place = places[e] + begun
+                    rows[:, :, place : place + len(chosen)] = _with_points(covariance, part, e, chosen)
             begin += part.structures * part.labels
             step(part.structures)
     return found
