@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mlip.config.section import Section
+from mlip.config.section import Section, or_one_of
 
 CovarianceName = Literal["squared_exponential", "rational_quadratic", "polynomial"]
 
@@ -18,17 +18,10 @@ DESCRIPTOR: tuple[dict[str, Any], ...] = (
 )
 
 
-def _a_word_too(schema: dict[str, Any]) -> None:
-    """The JSON schema of a kernel that its name alone may stand for."""
-    section = dict(schema)
-    schema.clear()
-    schema["anyOf"] = [section, {"enum": list(get_args(CovarianceName))}]
-
-
 class Kernel(Section):
     """How alike two environments are; the word alone stands for the section with defaults."""
 
-    model_config = ConfigDict(json_schema_extra=_a_word_too)
+    model_config = ConfigDict(json_schema_extra=or_one_of(get_args(CovarianceName)))
 
     name: CovarianceName = Field("squared_exponential", description="the function; docs/gpr.md has formulas")
     alpha: float = Field(2.0, gt=0, description="of rational_quadratic; the larger, the nearer to squared_exponential")

@@ -10,7 +10,7 @@ from mlip.config.descriptor import AutoSet, FunctionSet
 from mlip.config.gpr import DESCRIPTOR, Gpr
 from mlip.config.networks import Networks
 from mlip.config.pair import PairModel, Zbl
-from mlip.config.section import Section, Symbol
+from mlip.config.section import Section, Symbol, or_one_of
 
 MOST = 1000  # members, beyond any use
 
@@ -50,20 +50,13 @@ class Committee(Section):
         return self
 
 
-def _a_word_too(schema: dict[str, Any]) -> None:
-    """The JSON schema of what `Model` takes: a section, or its kind alone."""
-    section = dict(schema)
-    schema.clear()
-    schema["anyOf"] = [section, {"enum": list(get_args(Kind))}]
-
-
 Kind = Literal["network", "gpr", "pair"]
 
 
 class Model(Section):
     """What makes energies from structures: descriptor and networks, or one of the other families."""
 
-    model_config = ConfigDict(json_schema_extra=_a_word_too)
+    model_config = ConfigDict(json_schema_extra=or_one_of(get_args(Kind)))
 
     kind: Kind = Field(
         "network",

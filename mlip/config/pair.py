@@ -6,23 +6,16 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mlip.config.section import Section
+from mlip.config.section import Section, or_one_of
 
 FormName = Literal["lennard_jones", "morse", "buckingham", "born_mayer", "zbl", "spline"]
 PairName = Annotated[str, Field(pattern="^[A-Z][a-z]?-[A-Z][a-z]?$")]
 
 
-def _a_word_too(schema: dict[str, Any]) -> None:
-    """The JSON schema of a section that its form alone may stand for."""
-    section = dict(schema)
-    schema.clear()
-    schema["anyOf"] = [section, {"enum": list(get_args(FormName))}]
-
-
 class PairModel(Section):
     """A curve of the distance for each pair of elements, fitted to the training structures."""
 
-    model_config = ConfigDict(json_schema_extra=_a_word_too)
+    model_config = ConfigDict(json_schema_extra=or_one_of(get_args(FormName)))
 
     form: FormName = Field("morse", description="the curve; the word alone stands for the section with defaults")
     cutoff: float | None = Field(

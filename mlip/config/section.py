@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,3 +14,14 @@ class Section(BaseModel):
     """A part of the config: strict, frozen, complete."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def or_one_of(words: Sequence[str]) -> Callable[[dict[str, Any]], None]:
+    """For the JSON schema of a section that one of these words alone may stand for."""
+
+    def change(schema: dict[str, Any]) -> None:
+        section = dict(schema)
+        schema.clear()
+        schema["anyOf"] = [section, {"enum": list(words)}]
+
+    return change
