@@ -96,10 +96,15 @@ class Reliability:
 
 
 def reliability_of(potential: Potential, examples: Examples, ranks: Ranks = ALONE) -> Reliability:
-    """That of a committee on labelled structures, which the `ranks` share; all have the same result."""
+    """That of a potential on labelled structures, which the `ranks` share; all have the same result.
+
+    Structures that are too large for its standard deviations are left out.
+    """
     found = Reliability()
-    sizes = np.diff(examples.atoms.atom_start).tolist()
-    chosen = [n for n in ranks.share(range(len(examples)), examples.costs) if potential.deviates_for(sizes[n])]
+    chosen = ranks.share(range(len(examples)), examples.costs)
+    if potential.members == 1:
+        sizes = np.diff(examples.atoms.atom_start).tolist()
+        chosen = [n for n in chosen if potential.deviates_for(sizes[n])]
     for chunk in examples.chunks(chosen):
         batch, labels, features = examples.take(chunk)
         predicted = evaluate(potential, batch, stress=False, features=features, pair_terms=False)

@@ -214,7 +214,7 @@ def test_potentials_whose_values_lie(tmp_path, key, value, essential):
 
 def test_a_weight_that_is_no_number(tmp_path):
     content = load_content(ethanol())
-    name = next(name for name in content["state"] if name.startswith("networks"))
+    name = next(name for name in content["state"] if name.startswith("atomic."))
     content["state"][name].view(-1)[0] = torch.nan
     torch.save(content, tmp_path / "nan.pt")
     with pytest.raises(ValueError, match=r"nan\.pt: .*a weight is not a finite number"):
