@@ -173,6 +173,8 @@ class ExtrapolationCount:
 
     def text(self) -> str:
         """The counts in a line for a person."""
+        if not self.potential.descriptor.functions:
+            return "extrapolation not watched: a pair potential has no features"
         if not self.potential.ranges.known:
             return "extrapolation not watched: the potential's file has no ranges of features (older mlip, or by hand)"
         if self.worst is None:

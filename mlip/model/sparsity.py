@@ -107,6 +107,8 @@ class SparsityCount:
 
     def text(self) -> str:
         """The counts in a line for a person."""
+        if not self.potential.descriptor.functions:
+            return "distance from the training set not known: a pair potential has no features"
         if self.potential.density is None:
             return "distance from the training set not known: the potential's file has no density of features"
         if self.worst is None:

@@ -14,6 +14,7 @@ from mlip.interfaces.calculator import Extrapolated, MLIPCalculator
 from mlip.model.extrapolation import ExtrapolationCount, worst_of
 from mlip.model.fused import FusedPotential
 from mlip.model.ranges import Outside, unknown_ranges
+from mlip.model.sparsity import SparsityCount
 from model.ranged import ALL, features_of, with_ranges
 
 STRUCTURES = {**zoo.STRUCTURES, "lone atom": zoo.LONE_ATOM}
@@ -177,3 +178,9 @@ def test_split_by_structure():
     parts = outside.split([2, 0, 3])
     assert [part.severity.tolist() for part in parts] == [[0.0, 1.0], [], [2.0, 3.0, 4.0]]
     assert torch.equal(torch.tensor(parts[2].functions), torch.tensor([2, 3, 4]))
+
+
+def test_pair_potentials_have_nothing_to_watch():
+    potential = zoo.POTENTIALS["pairs, morse"]()
+    for count in (ExtrapolationCount(potential, "frame"), SparsityCount(potential, "frame")):
+        assert count.text().endswith("a pair potential has no features")
