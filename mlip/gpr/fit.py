@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -25,8 +24,6 @@ from mlip.model.kernels import AtomicKernels, Posterior
 from mlip.model.scaling import FeatureScaling
 from mlip.training.examples import Examples
 
-logger = logging.getLogger(__name__)
-
 LABELS, MOST_STRUCTURES = 550, 100  # that hyper-parameters are found from unless the config says how many
 SMALLEST_SHARE = 1e-9  # of the variance of scaled features; components with less are rounding
 
@@ -45,7 +42,7 @@ class Options:
     noise: Noise
     signal: float | None  # eV; None: from the data
     coordinates: int | None  # most coordinates of an atom; None: all
-    variance_points: int  # inducing environments of the variance of a full process; 0: no variance
+    variance_points: int  # inducing environments of the variance of predictions; 0: no variance
     seed: int
 
 

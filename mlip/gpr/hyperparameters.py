@@ -60,7 +60,7 @@ def likeliest(covariance: Covariance, families: Sequence[Family], start: Hyperpa
         negative = 0.5 * len(values) * square.log() + factor.diagonal().log().sum()
         negative.backward()
         found = -negative.item()
-        if best is None or found > (best.log_likelihood or -math.inf):
+        if best is None or best.log_likelihood is None or found > best.log_likelihood:
             now = lengths.detach().exp().tolist()
             best = Hyperparameters(now, noise.exp().item(), math.sqrt(square.item()), found)
         return negative
