@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mlip.neighbors import neighbor_pairs
 from mlip.pair_search import search_pairs
-from mlip.structure import Structure
+from mlip.structure import CHEMICAL_ELEMENTS, Structure
 
 CLOSEST = 0.2  # Å; no two nuclei of a chemical system come nearer, so a smaller distance is a mistake in the data
 
@@ -198,3 +198,10 @@ def sum_per_structure(values: Float[Tensor, "N *rest"], batch: AtomsBatch) -> Fl
 
 def _starts(counts: Sequence[int]) -> Int[np.ndarray, "_"]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def index_of_number(elements: Sequence[int]) -> Int[Tensor, "Z"]:
+    """The place of each atomic number among these elements, -1 for others."""
+    index = torch.full((CHEMICAL_ELEMENTS + 1,), -1)
+    index[list(elements)] = torch.arange(len(elements))
+    return index

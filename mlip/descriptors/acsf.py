@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import jvp
 
+from mlip.batch import index_of_number
 from mlip.descriptors.cutoffs import CUTOFF_FUNCTIONS
 from mlip.descriptors.functions import SymmetryFunction, Triples
 from mlip.descriptors.operation import ReferenceProducts
-from mlip.structure import CHEMICAL_ELEMENTS
 
 
 class ACSF(nn.Module):
@@ -47,8 +47,7 @@ class ACSF(nn.Module):
                     f"symmetry function {column} ({function}) names elements {sorted(strangers)}; "
                     f"the potential knows {list(self.elements)}"
                 )
-        index = torch.full((CHEMICAL_ELEMENTS + 1,), -1)
-        index[list(self.elements)] = torch.arange(len(self.elements))
+        index = index_of_number(self.elements)
         groups = _grouped(self.elements, self.functions)
         columns = torch.tensor([column for group in groups for column in group.columns])
         self.groups = nn.ModuleList(groups)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mlip.batch import index_of_number
 from mlip.descriptors.cutoffs import polynomial_cutoff
 from mlip.elements import covalent_radius
-from mlip.structure import CHEMICAL_ELEMENTS
 from mlip.units import COULOMB
 
 # The universal screening function: coefficients, decay in units of the screening length, and that length (Å).
@@ -49,8 +49,7 @@ class ZBL(nn.Module):
         self.elements, self.options = tuple(elements), {"inner": inner, "outer": outer}
         number = torch.tensor(self.elements, dtype=torch.float64)
         radius = torch.tensor([covalent_radius(z) for z in self.elements], dtype=torch.float64)
-        index = torch.full((CHEMICAL_ELEMENTS + 1,), -1)
-        index[list(self.elements)] = torch.arange(len(self.elements))
+        index = index_of_number(self.elements)
         tables = {
             "index_of_number": index,
             "strength": COULOMB * number[:, None] * number,  # (E,E) eV Å

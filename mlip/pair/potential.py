@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mlip.batch import index_of_number
 from mlip.descriptors.cutoffs import polynomial_cutoff
 from mlip.elements import symbol
 from mlip.pair.forms import FORMS
-from mlip.structure import CHEMICAL_ELEMENTS
 
 
 class PairPotential(nn.Module):
@@ -58,8 +58,7 @@ class PairPotential(nn.Module):
             except ValueError as error:
                 raise ValueError(f"{pair_name(pair)}: {error}") from error
         table = torch.tensor([list(map(float, row)) for row in rows], dtype=torch.float64)
-        index = torch.full((CHEMICAL_ELEMENTS + 1,), -1)
-        index[list(self.elements)] = torch.arange(len(self.elements))
+        index = index_of_number(self.elements)
         radius, decay = self.form.core(table)
         energy, slope = self.form.curve(radius.clamp(min=1e-3), table, torch.arange(len(table)))
         tables = {

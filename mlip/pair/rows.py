@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mlip.batch import collate, collate_labels, pair_vectors, to_batch
+from mlip.batch import collate, collate_labels, index_of_number, pair_vectors, to_batch
 from mlip.pair.potential import kind_table, switched
-from mlip.structure import CHEMICAL_ELEMENTS, Structure
+from mlip.structure import Structure
 
 MOST_ATOMS = 10_000  # of the structures that are fitted to: some hundred numbers need no more
 
@@ -47,8 +47,7 @@ class LabelRows:
         assert labels.forces is not None and labels.stress is not None
         vectors = pair_vectors(batch)
         self.inner, self.cutoff, self.kinds = inner, cutoff, len(elements) * (len(elements) + 1) // 2
-        index = torch.full((CHEMICAL_ELEMENTS + 1,), -1)
-        index[list(elements)] = torch.arange(len(elements))
+        index = index_of_number(elements)
         element = index[batch.numbers]
         self.distances = vectors.norm(dim=1)
         self.kind = kind_table(len(elements))[element[batch.pairs[0]], element[batch.pairs[1]]]
